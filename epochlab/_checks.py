@@ -1,0 +1,44 @@
+"""Argument checks that name the argument, the value and what would be right."""
+
+from operator import index
+from typing import Any
+
+
+def integer(name: str, value: Any, *, minimum: int = 1) -> int:
+    """Return `value` as a Python int, or raise `TypeError`/`ValueError` naming the argument.
+
+    NumPy integers are welcome; booleans, floats (3.0 too) and strings are refused.
+
+    >>> integer("batch_size", 32)
+    32
+    >>> integer("batch_size", 3.0)
+    Traceback (most recent call last):
+    TypeError: batch_size must be an integer, at least 1; got 3.0 (float).
+    """
+    wanted = f"{name} must be an integer, at least {minimum}"
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{wanted}; got {value!r} ({type(value).__name__}).") from None
+    if number < minimum:
+        raise ValueError(f"{wanted}; got {number}.")
+    return number
+
+
+def fraction(name: str, value: Any) -> float:
+    """Return `value` as a float in [0, 1), or raise naming the argument.
+
+    >>> fraction("validation_split", 1.5)
+    Traceback (most recent call last):
+    ValueError: validation_split must be a number in [0, 1); got 1.5.
+    """
+    wanted = f"{name} must be a number in [0, 1)"
+    # NumPy floats are floats in spirit: take what converts, but no strings and no booleans.
+    if isinstance(value, (str, bytes, bool)) or not hasattr(value, "__float__"):
+        raise TypeError(f"{wanted}; got {value!r} ({type(value).__name__}).")
+    number = float(value)
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"{wanted}; got {value!r}.")
+    return number
