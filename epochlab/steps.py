@@ -72,16 +72,16 @@ class TrainingPlan:
 
     >>> plan = TrainingPlan(60_000, 32, 5, validation_split=0.1)
     >>> print(plan)
-    training samples         54,000
-    validation samples        6,000
-    batch size                   32
-    steps per epoch           1,688
-    last batch                   16
-    validation steps            188
-    epochs                        5
-    steps in all              8,440
-    updates in all            8,440
-    training samples seen   270,000
+    training samples        54,000
+    validation samples       6,000
+    batch size                  32
+    steps per epoch          1,688
+    last batch size             16
+    validation steps           188
+    epochs                       5
+    steps in all             8,440
+    updates in all           8,440
+    training samples seen  270,000
     """
 
     n_samples: int
@@ -168,7 +168,7 @@ class TrainingPlan:
             rows += [("batch size per replica", self.per_replica_batch_size)]
         if self.gradient_accumulation_steps > 1:
             rows += [("effective batch size", self.effective_batch_size)]
-        rows += [("steps per epoch", self.steps_per_epoch), ("last batch", self.last_batch_size)]
+        rows += [("steps per epoch", self.steps_per_epoch), ("last batch size", self.last_batch_size)]
         if self.dropped_samples:
             rows += [("dropped per epoch", self.dropped_samples)]
         if self.n_validation:
