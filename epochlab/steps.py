@@ -168,7 +168,10 @@ class TrainingPlan:
             rows += [("batch size per replica", self.per_replica_batch_size)]
         if self.gradient_accumulation_steps > 1:
             rows += [("effective batch size", self.effective_batch_size)]
-        rows += [("steps per epoch", self.steps_per_epoch), ("last batch size", self.last_batch_size)]
+        rows += [
+            ("steps per epoch", self.steps_per_epoch),
+            ("last batch size", self.last_batch_size),
+        ]
         if self.dropped_samples:
             rows += [("dropped per epoch", self.dropped_samples)]
         if self.n_validation:

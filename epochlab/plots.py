@@ -1,0 +1,160 @@
+"""One look for every figure, readable at notebook width and described in words."""
+
+import sys
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .evidence import interval
+from .steps import TrainingPlan
+
+# Okabe and Ito's palette, told apart with every kind of colour vision; grey is for context.
+BLUE, ORANGE, GREEN, PINK, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
+GREY = "#8A8A8A"
+
+_STYLE = {
+    "axes.prop_cycle": plt.cycler(color=[BLUE, ORANGE, GREEN, PINK, SKY]),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 10,
+    "axes.labelsize": 11,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "figure.figsize": (8, 3.4),
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "font.size": 11,
+    "legend.frameon": False,
+    "lines.linewidth": 2,
+}
+
+_MOST_BATCHES = 60  # drawn side by side; more of them blur into one bar
+
+
+def set_style() -> None:
+    """Give every following figure the collection's look and, in Jupyter, an alt text.
+
+    Changes `matplotlib.rcParams`; in Jupyter it also switches to inline figures, whose alt text
+    is `describe` of their axes, stored in the notebook as the metadata `alt` of the picture.
+    """
+    plt.rcParams.update(_STYLE)
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if getattr(shell, "kernel", None) is None:
+        return
+    shell.run_line_magic("matplotlib", "inline")  # sets the formatter that is wrapped here
+    formatter = shell.display_formatter.formatters["image/png"]
+    picture = formatter.lookup_by_type(Figure)
+    formatter.for_type(Figure, lambda figure: (picture(figure), {"alt": _alt_text(figure)}))
+
+
+def describe(ax: Axes) -> str:
+    """Return the alt text of `ax`: its own label if it has one, else what it shows, in words.
+
+    The words name the title, both axes with their units, and for each labelled line or bar its
+    first and last value.
+
+    >>> _, ax = plt.subplots()
+    >>> _ = ax.plot([1, 2, 3], [0.9, 0.5, 0.4], label="training")
+    >>> _ = ax.set(title="Loss falls", xlabel="epoch", ylabel="loss")
+    >>> describe(ax)
+    'Loss falls. loss against epoch. training: from 0.9 at 1 to 0.4 at 3.'
+    >>> plt.close()
+    """
+    if ax.get_label():
+        return ax.get_label()
+    sentences = [ax.get_title(loc) for loc in ("left", "center", "right")]
+    if ax.get_xlabel() or ax.get_ylabel():
+        sentences.append(f"{ax.get_ylabel() or 'values'} against {ax.get_xlabel() or 'position'}")
+    for line in ax.get_lines():
+        x, y = (np.asarray(values, float) for values in line.get_data())
+        if len(x) > 1 and not line.get_label().startswith("_"):
+            sentences.append(
+                f"{line.get_label()}: from {y[0]:.3g} at {x[0]:.4g} to {y[-1]:.3g} at {x[-1]:.4g}"
+            )
+    for bars in ax.containers:
+        heights = ", ".join(f"{bar.get_height():.3g}" for bar in bars.patches[:12])
+        if heights and not bars.get_label().startswith("_"):
+            sentences.append(f"{bars.get_label()}: {heights}")
+    return " ".join(f"{sentence.rstrip('.')}." for sentence in sentences if sentence)
+
+
+def seed_band(ax: Axes, x: Sequence[float], values: np.ndarray, *, label: str) -> Axes:
+    """Draw the mean over seeds with its 95 % interval as a band, labelled at the line's end.
+
+    `values` has shape `(seeds, len(x))`. Raises `ValueError` for fewer than two seeds: one seed
+    shows nothing about a difference.
+    """
+    values = np.asarray(values, float)
+    if values.ndim != 2 or len(values) < 2 or values.shape[1] != len(x):
+        raise ValueError(
+            f"values must have shape (seeds, {len(x)}) with at least 2 seeds; got {values.shape}."
+        )
+    bands = [interval(column) for column in values.T]
+    (line,) = ax.plot(x, [band.mean for band in bands], label=label)
+    ax.fill_between(
+        x,
+        [band.low for band in bands],
+        [band.high for band in bands],
+        color=line.get_color(),
+        alpha=0.2,
+        linewidth=0,
+    )
+    ax.annotate(
+        label,
+        (x[-1], bands[-1].mean),
+        xytext=(6, 0),
+        textcoords="offset points",
+        color=line.get_color(),
+        va="center",
+        annotation_clip=False,
+    )
+    return ax
+
+
+def draw_plan(plan: TrainingPlan, ax: Axes | None = None) -> Axes:
+    """Draw a run: one row per epoch, one box per batch as wide as it has samples.
+
+    The boxes are numbered as iterations over the whole run; a short last batch has a colour of
+    its own. Raises `ValueError` for more than 60 steps per epoch or 12 epochs, which nobody could
+    read.
+    """
+    if plan.steps_per_epoch > _MOST_BATCHES or plan.epochs > 12:
+        raise ValueError(
+            f"plan must have at most {_MOST_BATCHES} steps per epoch and 12 epochs to be drawn; "
+            f"got {plan.steps_per_epoch:,} and {plan.epochs:,}."
+        )
+    if ax is None:
+        _, ax = plt.subplots(figsize=(8, 0.9 + 0.55 * plan.epochs))
+    steps = plan.steps_per_epoch
+    sizes = np.array([plan.batch_size] * (steps - 1) + [plan.last_batch_size])
+    starts = np.cumsum(sizes) - sizes
+    short = plan.last_batch_size < plan.batch_size
+    colours = [SKY] * (steps - 1) + [ORANGE if short else SKY]
+    for epoch in range(plan.epochs):
+        ax.barh(epoch, sizes, 0.7, left=starts, color=colours, edgecolor="white", linewidth=1.5)
+        for step, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+            number = epoch * steps + step + 1
+            ax.text(start + size / 2, epoch, str(number), ha="center", va="center", fontsize=9)
+    ax.set_yticks(range(plan.epochs), [f"epoch {epoch + 1}" for epoch in range(plan.epochs)])
+    ax.tick_params(axis="y", length=0)
+    ax.set(ylim=(plan.epochs - 0.5, -0.5), xlim=(0, sizes.sum()), xlabel="training sample")
+    ax.grid(False)
+    ax.spines[["left", "bottom"]].set_visible(False)
+    last = f", the last of them only {plan.last_batch_size}" if short else ""
+    ax.set_label(
+        f"{plan.epochs} rows, one per epoch, each cut into {steps} boxes of {plan.batch_size} "
+        f"samples{last}. The boxes are numbered from 1 to {plan.total_steps} through all epochs."
+    )
+    return ax
+
+
+def _alt_text(figure: Figure) -> str:
+    return " ".join(filter(None, (describe(ax) for ax in figure.axes))) or "A figure."
