@@ -10,6 +10,7 @@ from .evidence import verdict as verdict
 from .plots import describe as describe
 from .plots import draw_plan as draw_plan
 from .plots import seed_band as seed_band
+from .plots import seed_dots as seed_dots
 from .plots import set_style as set_style
 from .steps import TrainingPlan as TrainingPlan
 from .steps import num_batches as num_batches

@@ -46,7 +46,7 @@ def seeds(n: int) -> list[int]:
 class Check:
     """Whether something held, and the evidence: true or false in an `if`, a sentence in print.
 
-    `a & b` holds when both do and keeps both pieces of evidence.
+    `a & b` holds when both do and keeps both pieces of evidence; `~a` holds when `a` does not.
 
     >>> print(Check.equal(4, 4))
     4 == 4: yes
@@ -64,13 +64,20 @@ class Check:
         sign = "==" if passed else "!="
         return cls(passed, f"{measured} {sign} {expected}: {'yes' if passed else 'no'}")
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.passed, (bool, np.bool_)):
+            raise TypeError(f"passed must be True or False; got {self.passed!r}.")
+
     def __bool__(self) -> bool:
-        return self.passed
+        return bool(self.passed)
 
     def __and__(self, other: "Check") -> "Check":
         if not isinstance(other, Check):
             return NotImplemented
         return Check(self.passed and other.passed, f"{self.evidence}; {other.evidence}")
+
+    def __invert__(self) -> "Check":
+        return Check(not self.passed, f"not ({self.evidence})")
 
     def __str__(self) -> str:
         return self.evidence

@@ -1,7 +1,7 @@
 """One look for every figure, readable at notebook width and described in words."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -58,8 +58,8 @@ def set_style() -> None:
 def describe(ax: Axes) -> str:
     """Return the alt text of `ax`: its own label if it has one, else what it shows, in words.
 
-    The words name the title, both axes with their units, and for each labelled line or bar its
-    first and last value.
+    The words name the title, the axes with their units, and for each labelled line its ends, for
+    bars their heights, for dots their mean.
 
     >>> _, ax = plt.subplots()
     >>> _ = ax.plot([1, 2, 3], [0.9, 0.5, 0.4], label="training")
@@ -71,13 +71,19 @@ def describe(ax: Axes) -> str:
     if ax.get_label():
         return ax.get_label()
     sentences = [ax.get_title(loc) for loc in ("left", "center", "right")]
-    if ax.get_xlabel() or ax.get_ylabel():
-        sentences.append(f"{ax.get_ylabel() or 'values'} against {ax.get_xlabel() or 'position'}")
+    axis_labels = filter(None, (ax.get_ylabel(), ax.get_xlabel()))
+    sentences.append(" against ".join(axis_labels))
     for line in ax.get_lines():
         x, y = (np.asarray(values, float) for values in line.get_data())
         if len(x) > 1 and not line.get_label().startswith("_"):
             sentences.append(
                 f"{line.get_label()}: from {y[0]:.3g} at {x[0]:.4g} to {y[-1]:.3g} at {x[-1]:.4g}"
+            )
+    for dots in ax.collections:
+        if not dots.get_label().startswith("_"):
+            positions = dots.get_offsets()[:, 0]
+            sentences.append(
+                f"{dots.get_label()}: {len(positions)} dots, mean {positions.mean():.3g}"
             )
     for bars in ax.containers:
         heights = ", ".join(f"{bar.get_height():.3g}" for bar in bars.patches[:12])
@@ -87,7 +93,7 @@ def describe(ax: Axes) -> str:
 
 
 def seed_band(ax: Axes, x: Sequence[float], values: np.ndarray, *, label: str) -> Axes:
-    """Draw the mean over seeds with its 95 % interval as a band, labelled at the line's end.
+    """Draw the mean over seeds with its 95 % interval as a band.
 
     `values` has shape `(seeds, len(x))`. Raises `ValueError` for fewer than two seeds: one seed
     shows nothing about a difference.
@@ -107,15 +113,32 @@ def seed_band(ax: Axes, x: Sequence[float], values: np.ndarray, *, label: str) -
         alpha=0.2,
         linewidth=0,
     )
-    ax.annotate(
-        label,
-        (x[-1], bands[-1].mean),
-        xytext=(6, 0),
-        textcoords="offset points",
-        color=line.get_color(),
-        va="center",
-        annotation_clip=False,
-    )
+    return ax
+
+
+def seed_dots(ax: Axes, groups: Mapping[str, Sequence[float]]) -> Axes:
+    """Draw one row of dots per group, one dot per seed, with the mean as a number beside them.
+
+    `groups` maps each row's name to its values, in the unit of the x axis. Raises `ValueError`
+    for fewer than two seeds.
+    """
+    for row, (name, values) in enumerate(groups.items()):
+        if len(values) < 2:
+            raise ValueError(f"groups[{name!r}] must hold at least 2 seeds; got {len(values)}.")
+        dots = ax.scatter(values, [row] * len(values), s=70, alpha=0.5, label=name)
+        ax.annotate(
+            f"{np.mean(values):.3g}",
+            (np.max(values), row),
+            xytext=(10, 0),
+            textcoords="offset points",
+            va="center",
+            color=dots.get_facecolor()[0, :3],
+        )
+    ax.set_yticks(range(len(groups)), groups)
+    ax.set_ylim(len(groups) - 0.5, -0.5)
+    ax.margins(x=0.15)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="y", visible=False)
     return ax
 
 
@@ -143,6 +166,11 @@ def draw_plan(plan: TrainingPlan, ax: Axes | None = None) -> Axes:
         for step, (start, size) in enumerate(zip(starts, sizes, strict=True)):
             number = epoch * steps + step + 1
             ax.text(start + size / 2, epoch, str(number), ha="center", va="center", fontsize=9)
+    if short:
+        text = f"the last batch:\n{plan.last_batch_size} of {plan.batch_size} samples"
+        ax.annotate(
+            text, (1.01, 0.5), xycoords="axes fraction", va="center", color=ORANGE, fontsize=10
+        )
     ax.set_yticks(range(plan.epochs), [f"epoch {epoch + 1}" for epoch in range(plan.epochs)])
     ax.tick_params(axis="y", length=0)
     ax.set(ylim=(plan.epochs - 0.5, -0.5), xlim=(0, sizes.sum()), xlabel="training sample")
