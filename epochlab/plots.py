@@ -52,7 +52,13 @@ def set_style() -> None:
     shell.run_line_magic("matplotlib", "inline")  # sets the formatter that is wrapped here
     formatter = shell.display_formatter.formatters["image/png"]
     picture = formatter.lookup_by_type(Figure)
-    formatter.for_type(Figure, lambda figure: (picture(figure), {"alt": _alt_text(figure)}))
+
+    def picture_with_alt_text(figure: Figure) -> tuple[str, dict[str, object]]:
+        data = picture(figure)
+        data, metadata = data if isinstance(data, tuple) else (data, {})
+        return data, metadata | {"alt": _alt_text(figure)}
+
+    formatter.for_type(Figure, picture_with_alt_text)
 
 
 def describe(ax: Axes) -> str:
@@ -127,7 +133,7 @@ def seed_dots(ax: Axes, groups: Mapping[str, Sequence[float]]) -> Axes:
             raise ValueError(f"groups[{name!r}] must hold at least 2 seeds; got {len(values)}.")
         dots = ax.scatter(values, [row] * len(values), s=70, alpha=0.5, label=name)
         ax.annotate(
-            f"{np.mean(values):.3g}",
+            f"mean {np.mean(values):.3g}",
             (np.max(values), row),
             xytext=(10, 0),
             textcoords="offset points",

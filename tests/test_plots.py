@@ -1,0 +1,102 @@
+"""Figures: what they draw, say and refuse. How they look was judged by eye."""
+
+import base64
+
+import matplotlib
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+
+from epochlab import TrainingPlan, describe, draw_plan, seed_band, seed_dots, set_style
+
+
+@pytest.fixture
+def ax():
+    figure, ax = plt.subplots()
+    yield ax
+    plt.close(figure)
+
+
+@pytest.fixture(autouse=True)
+def same_settings_afterwards():
+    with matplotlib.rc_context():
+        yield
+    plt.close("all")
+
+
+def test_plan_has_a_numbered_box_per_iteration():
+    ax = draw_plan(TrainingPlan(100, 32, 3))
+    numbers = [text.get_text() for text in ax.texts if text.get_text().isdigit()]
+    assert numbers == [str(number) for number in range(1, 13)]
+    assert [box.get_width() for box in ax.patches] == [32, 32, 32, 4] * 3
+    assert len({box.get_facecolor() for box in ax.patches}) == 2
+    assert "the last of them only 4" in describe(ax)
+
+
+def test_plan_without_a_short_batch_has_one_colour(ax):
+    assert draw_plan(TrainingPlan(64, 32), ax) is ax
+    assert len({box.get_facecolor() for box in ax.patches}) == 1
+    assert "only" not in describe(ax)
+
+
+@pytest.mark.parametrize("plan", [TrainingPlan(61, 1), TrainingPlan(10, 5, 13)])
+def test_plan_that_nobody_could_read(plan):
+    with pytest.raises(ValueError, match="at most 60 steps per epoch and 12 epochs to be drawn"):
+        draw_plan(plan)
+    assert not plt.get_fignums()
+
+
+def test_band_is_the_interval_over_seeds(ax):
+    seed_band(ax, [1, 2], np.array([[1.0, 2.0], [3.0, 2.0]]), label="loss")
+    assert ax.get_lines()[0].get_ydata().tolist() == [2.0, 2.0]
+    vertices = ax.collections[0].get_paths()[0].vertices
+    half_width = 12.706 * np.sqrt(2) / np.sqrt(2)  # t of one degree of freedom
+    assert vertices[:, 1].min() == pytest.approx(2 - half_width, rel=1e-3)
+    assert describe(ax) == "loss: from 2 at 1 to 2 at 2."
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0], [[1.0, 2.0]], [[1.0], [2.0]], np.zeros((2, 2, 1))])
+def test_band_refuses_one_seed_and_other_shapes(ax, values):
+    with pytest.raises(ValueError, match=r"values must have shape \(seeds, 2\) with at least 2"):
+        seed_band(ax, [1, 2], values, label="loss")
+
+
+def test_dots_show_each_seed_and_the_mean(ax):
+    seed_dots(ax, {"small": [1.0, 2.0], "large": [5.0, 7.0]})
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["small", "large"]
+    assert [text.get_text() for text in ax.texts] == ["mean 1.5", "mean 6"]
+    assert ax.yaxis_inverted()  # the first group on top
+    assert describe(ax) == "small: 2 dots, mean 1.5. large: 2 dots, mean 6."
+    with pytest.raises(ValueError, match=r"groups\['one'\] must hold at least 2 seeds; got 1"):
+        seed_dots(ax, {"one": [1.0]})
+
+
+def test_description_of_bars_and_of_nothing(ax):
+    assert describe(ax) == ""
+    ax.bar([1, 2], [3, 4.5], label="batches")
+    ax.set(title="Batches", xlabel="epoch", ylabel="count")
+    assert describe(ax) == "Batches. count against epoch. batches: 3, 4.5."
+    ax.set_label("In my words.")
+    assert describe(ax) == "In my words."
+
+
+def test_style_can_be_set_twice_and_outside_jupyter():
+    set_style()
+    set_style()
+    assert plt.rcParams["axes.spines.top"] is False
+
+
+def test_in_jupyter_a_figure_carries_its_alt_text():
+    source = (
+        "import epochlab, matplotlib.pyplot as plt\n"
+        "epochlab.set_style()\n"
+        "epochlab.set_style()\n"
+        "_ = plt.plot([1, 2], [3, 4], label='loss')"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(notebook, kernel_name="python3").execute()
+    (output,) = [output for output in notebook.cells[0].outputs if "data" in output]
+    assert output.metadata["image/png"]["alt"] == "loss: from 3 at 1 to 4 at 2."
+    assert base64.b64decode(output.data["image/png"]).startswith(b"\x89PNG")
