@@ -122,15 +122,18 @@ def seed_band(ax: Axes, x: Sequence[float], values: np.ndarray, *, label: str) -
     return ax
 
 
-def seed_dots(ax: Axes, groups: Mapping[str, Sequence[float]]) -> Axes:
-    """Draw one row of dots per group, one dot per seed, with the mean as a number beside them.
+def seed_dots(groups: Mapping[str, Sequence[float]], ax: Axes | None = None) -> Axes:
+    """Draw one row of dots per group, one dot per seed, with their mean as a number beside them.
 
-    `groups` maps each row's name to its values, in the unit of the x axis. Raises `ValueError`
-    for fewer than two seeds.
+    `groups` maps each row's name to its values, in the unit of the x axis. Without `ax` it draws
+    a new figure. Raises `ValueError` for fewer than two seeds: one shows no spread.
     """
-    for row, (name, values) in enumerate(groups.items()):
+    for name, values in groups.items():
         if len(values) < 2:
             raise ValueError(f"groups[{name!r}] must hold at least 2 seeds; got {len(values)}.")
+    if ax is None:
+        _, ax = plt.subplots(figsize=(8, 1 + 0.5 * len(groups)))
+    for row, (name, values) in enumerate(groups.items()):
         dots = ax.scatter(values, [row] * len(values), s=70, alpha=0.5, label=name)
         ax.annotate(
             f"mean {np.mean(values):.3g}",

@@ -64,13 +64,14 @@ def test_band_refuses_one_seed_and_other_shapes(ax, values):
 
 
 def test_dots_show_each_seed_and_the_mean(ax):
-    seed_dots(ax, {"small": [1.0, 2.0], "large": [5.0, 7.0]})
+    assert seed_dots({"small": [1.0, 2.0], "large": [5.0, 7.0]}, ax) is ax
     assert [label.get_text() for label in ax.get_yticklabels()] == ["small", "large"]
     assert [text.get_text() for text in ax.texts] == ["mean 1.5", "mean 6"]
     assert ax.yaxis_inverted()  # the first group on top
     assert describe(ax) == "small: 2 dots, mean 1.5. large: 2 dots, mean 6."
     with pytest.raises(ValueError, match=r"groups\['one'\] must hold at least 2 seeds; got 1"):
-        seed_dots(ax, {"one": [1.0]})
+        seed_dots({"one": [1.0]})
+    assert len(plt.get_fignums()) == 1  # the one given
 
 
 def test_description_of_bars_and_of_nothing(ax):
