@@ -7,6 +7,7 @@ from epochlab.evidence import CLAIM_MIME
 
 # No test needs the network: without cached data the stand-ins are used.
 os.environ.setdefault("EPOCHLAB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "agg")  # and no window
 
 # Kernels run in notebooks/, so a path relative to here would lead nowhere from there.
 if folder := os.environ.get("EPOCHLAB_DATA"):

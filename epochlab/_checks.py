@@ -18,7 +18,7 @@ def integer(name: str, value: Any, *, minimum: int = 1) -> int:
     wanted = f"{name} must be an integer, at least {minimum}"
     try:
         # NumPy before 2.3 takes its own booleans for an index.
-        if isinstance(value, bool) or getattr(value, "dtype", None) == bool:
+        if isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool":
             raise TypeError
         number = index(value)
     except TypeError:

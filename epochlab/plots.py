@@ -43,6 +43,11 @@ def set_style() -> None:
 
     Changes `matplotlib.rcParams`; in Jupyter it also switches to inline figures, whose alt text
     is `describe` of their axes, stored in the notebook as the metadata `alt` of the picture.
+
+    >>> with plt.rc_context():  # so that the look ends with the example
+    ...     set_style()
+    ...     plt.rcParams["axes.spines.top"]
+    False
     """
     plt.rcParams.update(_STYLE)
     ipython = sys.modules.get("IPython")
@@ -103,6 +108,11 @@ def seed_band(ax: Axes, x: Sequence[float], values: np.ndarray, *, label: str) -
 
     `values` has shape `(seeds, len(x))`. Raises `ValueError` for fewer than two seeds: one seed
     shows nothing about a difference.
+
+    >>> _, ax = plt.subplots()
+    >>> describe(seed_band(ax, [1, 2], [[0.9, 0.4], [0.7, 0.2]], label="loss"))
+    'loss: from 0.8 at 1 to 0.3 at 2.'
+    >>> plt.close()
     """
     values = np.asarray(values, float)
     if values.ndim != 2 or len(values) < 2 or values.shape[1] != len(x):
@@ -127,6 +137,10 @@ def seed_dots(groups: Mapping[str, Sequence[float]], ax: Axes | None = None) -> 
 
     `groups` maps each row's name to its values, in the unit of the x axis. Without `ax` it draws
     a new figure. Raises `ValueError` for fewer than two seeds: one shows no spread.
+
+    >>> describe(seed_dots({"batch size 8": [91.0, 93.0], "batch size 500": [85.0, 86.0]}))
+    'batch size 8: 2 dots, mean 92. batch size 500: 2 dots, mean 85.5.'
+    >>> plt.close()
     """
     for name, values in groups.items():
         if len(values) < 2:
@@ -157,6 +171,11 @@ def draw_plan(plan: TrainingPlan, ax: Axes | None = None) -> Axes:
     The boxes are numbered as iterations over the whole run; a short last batch has a colour of
     its own. Raises `ValueError` for more than 60 steps per epoch or 12 epochs, which nobody could
     read.
+
+    >>> ax = draw_plan(TrainingPlan(100, 32, 2))
+    >>> [text.get_text() for text in ax.texts[:8]]
+    ['1', '2', '3', '4', '5', '6', '7', '8']
+    >>> plt.close()
     """
     if plan.steps_per_epoch > _MOST_BATCHES or plan.epochs > 12:
         raise ValueError(

@@ -1,0 +1,352 @@
+"""Every notebook is clean, and the checker finds what is broken on purpose."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import hygiene
+import pytest
+from hygiene import CLAIM_MIME, RULES, faults
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_is_clean(path: Path):
+    found = faults(path)
+    assert not found, "\n".join([f"{path.name} has {len(found)} faults:", *found])
+
+
+# ---- the checker itself: a healthy notebook, and mutations that each break one thing ----
+
+Mutation = Callable[[NotebookNode], None]
+TEN_WORDS = "An epoch is one pass over all of the data. "
+CODE = [f"code{number}" for number in range(6)]
+SHORT_CODE = "\n".join(f"updates_{number} = {number}" for number in range(8))
+
+
+def healthy() -> NotebookNode:
+    cells = [
+        text("title", "# What is an epoch?\n\n**It is one pass over the data.**"),
+        code("install", "%pip install --quiet epochlab", "colab-install"),
+        text("links", "See [the end](#The-end-of-it) and [more](other.ipynb#Details)."),
+        text("heading", "## The **end** of `it`"),
+        text("prose", TEN_WORDS * 10),
+        code("plain", SHORT_CODE, output=printed("8 updates, 32/32")),
+        code("figure", SHORT_CODE, output=figure()),
+        code("claim", "claim('1', 'so', check)", "nbval-check-output", output=claimed("✓ 1 so")),
+        text("people", "## What people say"),
+        code("verdict", "verdict('1', checks)", "nbval-check-output", output=claimed("1 holds")),
+        text("copy", "## Copy this"),
+        *(code(f"copy{number}", SHORT_CODE) for number in range(3)),
+        text("exercises", "## Exercises"),
+        *(code(f"solution{number}", SHORT_CODE, "solution") for number in range(3)),
+        text("references", "## References\n" + TEN_WORDS * 21),
+        *(text(f"prose{number}", TEN_WORDS * 10) for number in range(7)),
+        *(code(name, SHORT_CODE) for name in CODE),
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    for number in range(3):
+        at(notebook, f"solution{number}").metadata.jupyter = {"source_hidden": True}
+    return renumber(notebook)
+
+
+def text(name: str, source: str) -> NotebookNode:
+    return new_markdown_cell(source, id=name)
+
+
+def code(name: str, source: str, *tags: str, output: NotebookNode | None = None) -> NotebookNode:
+    outputs = [output] if output else []
+    return new_code_cell(source, id=name, metadata={"tags": list(tags)}, outputs=outputs)
+
+
+def printed(content: str, stream: str = "stdout") -> NotebookNode:
+    return new_output("stream", name=stream, text=content)
+
+
+def displayed(mime: str, content: object, **metadata: object) -> NotebookNode:
+    return new_output("display_data", data={mime: content}, metadata=metadata)
+
+
+def claimed(content: str) -> NotebookNode:
+    return new_output("display_data", data={"text/plain": content, CLAIM_MIME: {}})
+
+
+def figure(alt: str = "Loss against updates: it falls.") -> NotebookNode:
+    return displayed("image/png", "iVBORw0KGgo=", **{"image/png": {"alt": alt}})
+
+
+def error() -> NotebookNode:
+    return new_output("error", ename="ValueError", evalue="", traceback=["ValueError"])
+
+
+def renumber(notebook: NotebookNode) -> NotebookNode:
+    code_cells = (cell for cell in notebook.cells if cell.cell_type == "code")
+    for count, cell in enumerate(code_cells, start=1):
+        cell.execution_count = count
+    return notebook
+
+
+def at(notebook: NotebookNode, name: str) -> NotebookNode:
+    return next(cell for cell in notebook.cells if cell.id == name)
+
+
+def sets(name: str, **fields: object) -> Mutation:
+    return lambda notebook: at(notebook, name).update(fields)
+
+
+def says(line: str, name: str = "plain") -> Mutation:
+    def mutate(notebook: NotebookNode) -> None:
+        at(notebook, name).source += f"\n{line}"
+
+    return mutate
+
+
+def shows(output: NotebookNode, name: str = "plain") -> Mutation:
+    return lambda notebook: at(notebook, name).outputs.append(output)
+
+
+def tagged(name: str, *tags: str) -> Mutation:
+    return lambda notebook: at(notebook, name).metadata.update(tags=list(tags))
+
+
+def without(*names: str) -> Mutation:
+    def mutate(notebook: NotebookNode) -> None:
+        notebook.cells = [cell for cell in notebook.cells if cell.id not in names]
+        renumber(notebook)
+
+    return mutate
+
+
+def more(cells: int, name: str, source: str = "") -> Mutation:
+    """Append copies of a cell, with another source if one is given."""
+
+    def mutate(notebook: NotebookNode) -> None:
+        original = at(notebook, name)
+        for number in range(cells):
+            copy = NotebookNode(original, id=f"more{number}", source=source or original.source)
+            notebook.cells.append(copy)
+        renumber(notebook)
+
+    return mutate
+
+
+def all_of(*mutations: Mutation) -> Mutation:
+    def mutate(notebook: NotebookNode) -> None:
+        for mutation in mutations:
+            mutation(notebook)
+
+    return mutate
+
+
+KERAS_BAR = "\x1b[1m32/32\x1b[0m \x1b[32m━━━━\x1b[0m\x1b[37m\x1b[0m \x1b[1m0s\x1b[0m"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+BROKEN: list[tuple[str, Mutation, str]] = [
+    ("executed_in_order", sets("plain", execution_count=None), "count None instead of 2"),
+    ("executed_in_order", sets("plain", execution_count=0), "count 0 instead of 2"),
+    ("executed_in_order", sets("plain", execution_count=1), "count 1 instead of 2"),
+    ("executed_in_order", sets("code5", source=" \n"), "is empty"),
+    ("outputs_in_place", sets("figure", outputs=[]), "no figure"),
+    ("outputs_in_place", sets("plain", outputs=[]), "no printed number"),
+    ("outputs_in_place", shows(error()), "stores an error"),
+    ("outputs_in_place", tagged("plain", "raises-exception"), "stores no error"),
+    ("no_stderr", shows(printed("warning", "stderr")), "stores stderr"),
+    ("no_progress_bars", shows(printed("a\rb")), r"'\r'"),
+    ("no_progress_bars", shows(printed("a\bb")), r"'\x08'"),
+    ("no_progress_bars", shows(printed(KERAS_BAR)), "━"),
+    ("no_progress_bars", shows(printed("100%|████| 5/5")), "█"),
+    ("no_progress_bars", shows(printed("0s 3ms/step")), "ms/step"),
+    ("no_progress_bars", shows(printed("5/9 - ETA: 3s")), "ETA"),
+    ("no_progress_bars", shows(printed("9.31it/s")), "1it/s"),
+    ("no_progress_bars", shows(displayed(WIDGET, {})), "a widget"),
+    ("no_progress_bars", says("model.fit(x, y)"), "calls model.fit without verbose=0"),
+    ("no_progress_bars", says("model.evaluate(x, y, verbose=1)"), "calls model.evaluate"),
+    ("no_progress_bars", says("make().predict(x, verbose=2)"), "calls make().predict"),
+    ("no_progress_bars", says("fit_interruptible(model, x)"), "calls fit_interruptible"),
+    ("same_on_every_machine", says("cache = '/tmp/runs'"), "in its source ('/tmp/')"),
+    ("same_on_every_machine", says("Run `/home/ada/run`", "prose"), "in its source ('/home/ada')"),
+    ("same_on_every_machine", shows(printed("/root/.keras")), "in its output ('/root/')"),
+    ("same_on_every_machine", shows(printed("/Users/ada")), "('/Users/ada')"),
+    ("same_on_every_machine", shows(printed(r"C:\Users\ada")), "C:"),
+    ("same_on_every_machine", shows(printed("ipykernel_71")), "('ipykernel_71')"),
+    ("same_on_every_machine", shows(printed(f"in {Path(__file__).parent}")), "in its output"),
+    (
+        "same_on_every_machine",
+        shows(displayed("text/plain", "<keras.src.callbacks.history.History at 0x7f3a>")),
+        "shows an object's address (at 0x7f3a)",
+    ),
+    (
+        "same_on_every_machine",
+        lambda notebook: notebook.metadata.kernelspec.update(name="my-venv"),
+        "asks for the kernel my-venv",
+    ),
+    ("survives_nbval", says("plt.plot(x);"), 'ends with ";"'),
+    ("survives_nbval", says("plt.plot(x);  # hidden"), 'ends with ";"'),
+    ("survives_nbval", says("print(Out[1])"), "uses the history Out"),
+    ("survives_nbval", says("print(In[1])"), "uses the history In"),
+    ("survives_nbval", says("print(_12)"), "uses the history _12"),
+    ("survives_nbval", sets("plain", source="%%time\nx = 1"), "uses %time"),
+    ("survives_nbval", says("%time f()"), "uses %time"),
+    ("survives_nbval", says("%timeit f()"), "uses %timeit"),
+    ("survives_nbval", says("%pip install x"), "uses %pip outside"),
+    ("survives_nbval", says("!pip install x"), "runs a shell command"),
+    ("survives_nbval", says("clear_output(wait=True)"), "uses clear_output"),
+    ("survives_nbval", says("IPython.display.update_display(x)"), "uses update_display"),
+    ("survives_nbval", says("handle = display(x, display_id=True)"), "uses display_id"),
+    ("survives_nbval", says("print(sys.executable)"), "uses sys.executable"),
+    ("marked_with_known_tags", tagged("plain", "nbval-check-outputs"), "'nbval-check-outputs'"),
+    ("marked_with_known_tags", tagged("plain", "nbval-skip"), "the tag 'nbval-skip'"),
+    ("marked_with_known_tags", tagged("prose", "soluton"), "the tag 'soluton'"),
+    (
+        "marked_with_known_tags",
+        tagged("plain", "nbval-check-output", "nbval-ignore-output"),
+        "both compared and ignored",
+    ),
+    ("marked_with_known_tags", says("# NBVAL_IGNORE_OUTPUT"), "use a cell tag"),
+    ("marked_with_known_tags", says("x = 1  # NBVAL_SKIP"), "use a cell tag"),
+    ("marked_with_known_tags", says("# nbval-ignore-output since"), "use a cell tag"),
+    ("marked_with_known_tags", says("'''\n# NBVAL_SKIP\n'''"), "use a cell tag"),
+    ("claims_are_compared", tagged("claim"), "tag it nbval-check-output"),
+    ("claims_are_compared", tagged("verdict"), "tag it nbval-check-output"),
+    ("claims_are_compared", says("epochlab.claim('2', 'so', check)", "claim"), "stores 1 claims"),
+    ("claims_are_compared", sets("claim", outputs=[]), "stores 0 claims of 1"),
+    ("claims_are_compared", shows(printed("0.93"), "claim"), "prints the number 0.93"),
+    ("claims_are_compared", without("claim"), "calls claim nowhere"),
+    ("claims_are_compared", without("verdict"), "calls verdict nowhere"),
+    (
+        "claims_are_compared",
+        all_of(tagged("claim", "nbval-check-output", "raises-exception"), shows(error(), "claim")),
+        "may fail unnoticed",
+    ),
+    ("figures_are_described", shows(figure(alt="a plot")), "shorter than 20"),
+    ("figures_are_described", shows(displayed("image/jpeg", "AA==")), "shorter than 20"),
+    ("figures_are_described", shows(displayed("image/svg+xml", "<svg/>")), "an SVG"),
+    ("figures_are_described", tagged("figure", "nbval-check-output"), "in another cell"),
+    ("figures_are_described", says("![](other.ipynb)", "prose"), "without alt text"),
+    ("figures_are_described", says('<img src="other.ipynb" alt="">', "prose"), "without alt text"),
+    ("links_resolve", says("[x](missing.ipynb)", "prose"), "links to missing.ipynb:"),
+    ("links_resolve", says("[x][1]\n\n[1]: missing.ipynb", "prose"), "links to missing.ipynb:"),
+    ("links_resolve", says('<a href="missing.md">x</a>', "prose"), "links to missing.md:"),
+    ("links_resolve", says("[x](#the-end-of-it)", "prose"), "links to #the-end-of-it:"),
+    ("links_resolve", says("[x](other.ipynb#Nothing)", "prose"), "links to other.ipynb#Nothing:"),
+    ("links_resolve", says("![a plot](attachment:plot.png)", "prose"), "attachment:plot.png"),
+    ("within_budget", more(20, "heading", "Read on."), "cells; right is 25 to 45"),
+    ("within_budget", without("code0", "code1", "code2"), "lines of code; right is 80 to 150"),
+    ("within_budget", more(8, "code0"), "lines of code; right is 80 to 150"),
+    ("within_budget", says("\n".join(["x = 1"] * 18)), "26 lines of code; right is at most 25"),
+    (
+        "within_budget",
+        all_of(*(says("x = 1", name) for name in ("plain", "figure", *CODE))),
+        "9 lines in its median code cell",
+    ),
+    ("within_budget", without("prose", "prose0"), "words; right is 900 to 1800"),
+    ("within_budget", more(9, "prose"), "words; right is 900 to 1800"),
+    ("within_budget", says(TEN_WORDS * 11, "prose"), "210 words; right is at most 200"),
+    ("within_budget", shows(printed("x" * 2_100_000)), "megabytes"),
+    ("has_the_anatomy", sets("title", source="# Epochs\n\n**One pass over the data.**"), "title"),
+    ("has_the_anatomy", sets("title", source="# What?\n\nOne **pass** over it."), "no bold"),
+    ("has_the_anatomy", says("# Again", "prose"), "2 headings of level 1"),
+    ("has_the_anatomy", sets("people", source="### What people say"), "of the sections"),
+    (
+        "has_the_anatomy",
+        all_of(
+            sets("people", source="## Exercises"), sets("exercises", source="## What people say")
+        ),
+        "of the sections",
+    ),
+    ("has_the_anatomy", without("solution1"), "2 cells tagged solution"),
+    ("has_the_anatomy", without("install"), "0 cells tagged colab-install"),
+    ("has_the_anatomy", sets("solution1", metadata={"tags": ["solution"]}), "is an unfolded"),
+    ("has_the_anatomy", without("copy1"), '"Copy this" has 2 code cells'),
+    ("has_the_anatomy", says("from epochlab import train", "copy1"), "imports epochlab"),
+    (
+        "models_are_named",
+        all_of(says("model = keras.Sequential([])"), says("model.summary()", "figure")),
+        "without name=",
+    ),
+]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[NotebookNode], Path]:
+    def write(notebook: NotebookNode) -> Path:
+        path = tmp_path / "notebook.ipynb"
+        path.write_text(json.dumps(notebook), encoding="utf-8")
+        other = new_notebook(cells=[text("heading", "### Details")])
+        (tmp_path / "other.ipynb").write_text(json.dumps(other), encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_healthy_notebook_has_no_fault(write):
+    assert faults(write(healthy())) == []
+
+
+@pytest.mark.parametrize(
+    "mutate",
+    [
+        says("with redirect_stdout(log):\n    model.fit(x, verbose=2)"),
+        says("model.fit(x, **arguments)\nmodel.predict(x, verbose=level)\nfit(x)"),
+        says("name = {}\nname.update(x=1)\nprint(_)  # done;"),
+        says("model = keras.Sequential([], name='small')\nmodel.summary()"),
+        says("%matplotlib inline"),
+        shows(printed("┏━━━┳━━━┓\n┃ Layer (type) ┃ Shape ┃\n┡━━━╇━━━┩")),  # model.summary()
+        all_of(tagged("plain", "raises-exception"), shows(error())),
+        says("```\n# no heading [x](y)\n```\n`[x](y)`, [z](https://x.org/home/y), 3 < 4", "prose"),
+    ],
+)
+def test_what_is_allowed(write, mutate: Mutation):
+    notebook = healthy()
+    mutate(notebook)
+    assert faults(write(notebook)) == []
+
+
+@pytest.mark.parametrize(("rule", "mutate", "fragment"), BROKEN, ids=[row[2] for row in BROKEN])
+def test_broken_notebook_has_one_fault(write, rule: str, mutate: Mutation, fragment: str):
+    notebook = healthy()
+    mutate(notebook)
+    path = write(notebook)
+    found = faults(path)
+    assert len(found) == 1, found
+    assert fragment in found[0]
+    assert found == list(getattr(hygiene, rule)(notebook, path))
+
+
+def test_every_rule_is_broken_once():
+    assert {rule for rule, _, _ in BROKEN} == {rule.__name__ for rule in RULES}
+
+
+@pytest.mark.parametrize(
+    ("mutate", "fragment"),
+    [
+        (lambda notebook: notebook.update(nbformat_minor=4), "4.4"),
+        (lambda notebook: notebook.cells[3].pop("id"), "an id of its own"),
+        (sets("prose", id="title"), "an id of its own"),
+        (lambda notebook: notebook.cells[0].pop("source"), "source"),
+        (sets("plain", metadata={"tags": "solution"}), "not of type"),
+        (says("x = = 1"), 'Code cell 1 ("updates_0 = 0") is not Python'),
+    ],
+)
+def test_invalid_notebook_is_reported(write, mutate: Mutation, fragment: str):
+    notebook = healthy()
+    mutate(notebook)
+    (fault,) = faults(write(notebook))
+    assert "not a valid notebook" in fault
+    assert fragment in fault
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"cells": "\xe9"}', b"[]"])
+def test_what_is_no_notebook_is_reported(tmp_path: Path, content: bytes):
+    path = tmp_path / "broken.ipynb"
+    path.write_bytes(content)
+    (fault,) = faults(path)
+    assert "broken.ipynb is not a valid notebook" in fault
