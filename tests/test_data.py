@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from epochlab import Data, _standins, data, evidence, load_data
+from epochlab import Data, _sources, _standins, evidence, load_data
 
 REAL_FOLDER = os.environ.get("EPOCHLAB_DATA")
-SHIPPED_PATIENCE = data._PATIENCE
+SHIPPED_PATIENCE = _sources._PATIENCE
 MARGIN = 2.0  # seconds that a busy machine may add to a time limit
 ARCHIVE = "cifar-10-batches-py-target_archive"
 
@@ -33,12 +33,12 @@ def home(monkeypatch, tmp_path):
     monkeypatch.setenv("EPOCHLAB_OFFLINE", "1")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(data, "_announced", set())
-    monkeypatch.setattr(data, "_failed_downloads", {})
+    monkeypatch.setattr(_sources, "_announced", set())
+    monkeypatch.setattr(_sources, "_failed_downloads", {})
     monkeypatch.setattr(evidence, "_real_data", {})
-    data._find.cache_clear()
+    _sources._find.cache_clear()
     yield tmp_path / "keras" / "datasets"
-    data._find.cache_clear()
+    _sources._find.cache_clear()
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -102,7 +102,9 @@ def mnist(monkeypatch) -> bytes:
     """A small `mnist.npz` that passes for the real one."""
     arrays = fake_arrays()
     monkeypatch.setattr(
-        data, "_MNIST_SHA256", {key: sha256(a.tobytes()).hexdigest() for key, a in arrays.items()}
+        _sources,
+        "_MNIST_SHA256",
+        {key: sha256(a.tobytes()).hexdigest() for key, a in arrays.items()},
     )
     return npz(arrays)
 
@@ -111,7 +113,7 @@ def mnist(monkeypatch) -> bytes:
 def cifar10(monkeypatch) -> bytes:
     """A small archive that passes for the real one."""
     content = archive(fake_arrays((32, 32, 3), 12)["x_train"], np.arange(12) % 10)
-    monkeypatch.setattr(data, "_CIFAR10_SHA256", sha256(content).hexdigest())
+    monkeypatch.setattr(_sources, "_CIFAR10_SHA256", sha256(content).hexdigest())
     return content
 
 
@@ -148,7 +150,7 @@ def test_stand_in(name, shape, size, source, capsys):
     assert f"Using the {source}: EPOCHLAB_OFFLINE is set." in line and "EPOCHLAB_DATA" in line
 
     load_data(name, n_train=1, n_validation=1, n_test=1)
-    data._find.cache_clear()
+    _sources._find.cache_clear()
     load_data(name, n_train=1, n_validation=1, n_test=1)
     assert capsys.readouterr() == ("", "")
     with pytest.raises(ValueError, match=f"{size:,}, the number of training images of stand-in"):
@@ -222,7 +224,7 @@ def test_random_streams_are_independent(tmp_path, monkeypatch):
 
 
 def test_test_images_do_not_depend_on_the_others():
-    tests = [load_data(n_train=n, n_validation=n, n_test=20).x_test for n in (10, 500)]
+    tests = [load_data(n_train=n, n_validation=10, n_test=20).x_test for n in (10, 500)]
     np.testing.assert_array_equal(*tests)
 
 
@@ -416,17 +418,17 @@ def test_order_of_search(home, tmp_path, monkeypatch, mnist, cifar10):
     put(home, ARCHIVE, cifar10)
     put(home, "mnist.npz", mnist)
     monkeypatch.setenv("KERAS_HOME", str(home.parent) + "/")
-    data._find.cache_clear()
+    _sources._find.cache_clear()
     assert [source("mnist"), source("cifar10")] == ["MNIST", "CIFAR-10"]
 
     monkeypatch.setenv("EPOCHLAB_DATA", str(folder))
-    data._find.cache_clear()
+    _sources._find.cache_clear()
     assert source("cifar10") == "CIFAR-10"  # the folder lacks it
     put(folder, "cifar10.npz", npz(fake_arrays((32, 32, 3), 50, 20)))
-    data._find.cache_clear()
+    _sources._find.cache_clear()
     assert source("cifar10") == "CIFAR-10, not verified (50 + 20 images)"
     put(folder, "cifar-10-python.tar.gz", cifar10)
-    data._find.cache_clear()
+    _sources._find.cache_clear()
     assert source("cifar10") == "CIFAR-10"
 
 
@@ -453,15 +455,15 @@ def test_changed_environment_is_honoured(home, tmp_path, monkeypatch):
 
 
 def test_keras_home(monkeypatch, tmp_path):
-    assert data._keras_datasets() == tmp_path / "keras" / "datasets"
+    assert _sources._keras_datasets() == tmp_path / "keras" / "datasets"
     monkeypatch.delenv("KERAS_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert data._keras_datasets() == tmp_path / ".keras" / "datasets"
+    assert _sources._keras_datasets() == tmp_path / ".keras" / "datasets"
     monkeypatch.setenv("HOME", str(tmp_path / "missing"))
-    assert data._keras_datasets() == Path("/tmp/.keras/datasets")
+    assert _sources._keras_datasets() == Path("/tmp/.keras/datasets")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("KERAS_HOME", "~/course")
-    assert data._keras_datasets() == tmp_path / "course" / "datasets"
+    assert _sources._keras_datasets() == tmp_path / "course" / "datasets"
 
 
 @pytest.mark.parametrize("file", [ARCHIVE, "cifar-10-batches-py.tar.gz", "cifar-10-python.tar.gz"])
@@ -576,7 +578,7 @@ def test_corrupt_npz_in_the_cache(corrupt, message, home, tmp_path, mnist, capsy
     assert not (tmp_path / "created").exists()
 
     put(home, "mnist.npz", b"another")
-    data._find.cache_clear()
+    _sources._find.cache_clear()
     load_data(**SMALL)
     assert files(home) == {"mnist.npz.corrupt": content, "mnist.npz.corrupt.corrupt": b"another"}
 
@@ -596,7 +598,7 @@ def test_unverified_pickle_is_never_read(file, home, tmp_path, monkeypatch, caps
         load_data("cifar10", **SMALL)
     assert not bomb.path.exists()
     # The test can fail: once verified, the pickle is read.
-    monkeypatch.setattr(data, "_CIFAR10_SHA256", sha256(content).hexdigest())
+    monkeypatch.setattr(_sources, "_CIFAR10_SHA256", sha256(content).hexdigest())
     load_data("cifar10", **SMALL)
     assert bomb.path.exists()
 
@@ -671,7 +673,7 @@ def server(monkeypatch, mnist):
     server = Server()
     server.content = mnist
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    monkeypatch.setattr(data, "_URLS", dict.fromkeys(data._URLS, server.url))
+    monkeypatch.setattr(_sources, "_URLS", dict.fromkeys(_sources._URLS, server.url))
     monkeypatch.setenv("EPOCHLAB_OFFLINE", "0")
     yield server
     server.over.set()
@@ -689,16 +691,18 @@ def test_download(behaviour, offline, server, home, monkeypatch, capsys):
         monkeypatch.setenv("EPOCHLAB_OFFLINE", offline)
     server.behaviour = behaviour
     if behaviour == "slow":
-        monkeypatch.setattr(data, "_PATIENCE", 0.5)
-        monkeypatch.setattr(data, "_MEGABYTE", len(server.content) // 20)
+        monkeypatch.setattr(_sources, "_PATIENCE", 0.5)
+        monkeypatch.setattr(_sources, "_MEGABYTE", len(server.content) // 20)
     started = time.monotonic()
     loaded = load_data(**SMALL)
     assert loaded.source == "MNIST" and evidence._real_data == {"mnist": True}
     if behaviour == "slow":
-        assert time.monotonic() - started > 2 * data._PATIENCE, "not slow enough to prove anything"
+        assert time.monotonic() - started > 2 * _sources._PATIENCE, (
+            "not slow enough to prove anything"
+        )
     assert files(home) == {"mnist.npz": server.content}
     # From then on from the cache.
-    data._find.cache_clear()
+    _sources._find.cache_clear()
     assert load_data(**SMALL).source == "MNIST"
     assert server.hits == 1
     assert capsys.readouterr() == ("", "")
@@ -748,12 +752,12 @@ FAILURES = {
 @pytest.mark.parametrize(("behaviour", "message"), FAILURES.items())
 def test_download_that_fails(behaviour, message, server, home, monkeypatch, capsys):
     server.behaviour = behaviour
-    monkeypatch.setattr(data, "_PATIENCE", 0.5)
+    monkeypatch.setattr(_sources, "_PATIENCE", 0.5)
     if behaviour == "refused":
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{unused.getsockname()[1]}/mnist.npz"
-        monkeypatch.setattr(data, "_URLS", {"mnist": url})
+        monkeypatch.setattr(_sources, "_URLS", {"mnist": url})
     elif behaviour == "unknown host":  # a name server that does not answer
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: server.over.wait(60) and [])
     elif behaviour in ("corrupt", "a web page"):
@@ -763,7 +767,7 @@ def test_download_that_fails(behaviour, message, server, home, monkeypatch, caps
         )
     started = time.monotonic()
     assert load_data(**SMALL).stand_in
-    assert time.monotonic() - started < data._PATIENCE + MARGIN
+    assert time.monotonic() - started < _sources._PATIENCE + MARGIN
     assert SHIPPED_PATIENCE + MARGIN <= 20
     assert not files(home)
     line = capsys.readouterr().out
@@ -782,7 +786,7 @@ def test_download_that_fails(behaviour, message, server, home, monkeypatch, caps
 def test_offline_does_not_ask(server, monkeypatch):
     for value in ("1", "yes"):
         monkeypatch.setenv("EPOCHLAB_OFFLINE", value)
-        data._find.cache_clear()
+        _sources._find.cache_clear()
         assert load_data(**SMALL).stand_in
     assert server.hits == 0
 
@@ -846,10 +850,10 @@ def test_import_is_light():
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_the_real_thing(name, monkeypatch, capsys):
     folder = Path(REAL_FOLDER)
-    if not any((folder / file).exists() for file in data._FOLDER_FILES[name]):
+    if not any((folder / file).exists() for file in _sources._FOLDER_FILES[name]):
         pytest.skip(f"no {name} in {folder}")
     monkeypatch.setenv("EPOCHLAB_DATA", REAL_FOLDER)
     loaded = load_data(name)
-    assert loaded.source.startswith(data._TITLES[name]) and not loaded.stand_in
+    assert loaded.source.startswith(_sources.TITLES[name]) and not loaded.stand_in
     assert set(loaded.y_train) == set(range(10)) and len(loaded.x_train) == 10_000
     assert evidence._real_data == {name: True} and capsys.readouterr() == ("", "")
