@@ -4,6 +4,17 @@ from operator import index
 from typing import Any
 
 
+def instance(name: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> None:
+    """Raise `TypeError` naming the argument unless `value` is a `kind`, in words `wanted`.
+
+    >>> instance("drop_remainder", 1, bool, "True or False")
+    Traceback (most recent call last):
+    TypeError: drop_remainder must be True or False; got 1 (int).
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {wanted}; got {value!r} ({type(value).__name__}).")
+
+
 def integer(name: str, value: Any, *, minimum: int = 1) -> int:
     """Return `value` as a Python int, or raise `TypeError`/`ValueError` naming the argument.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import evidence
-from ._checks import fraction, integer
+from ._checks import fraction, instance, integer
 from ._sources import SHAPES, TITLES, Images, find
 
 _DIGITS = tuple("0123456789")
@@ -75,8 +75,7 @@ def load_data(
     >>> print("Loaded:", end=" "); print(load_data(n_train=500))  # doctest: +ELLIPSIS
     Loaded: ...MNIST...: 500 train, 2,000 validation, 2,000 test images of 28×28×1, 10 classes
     """
-    if not isinstance(name, str):
-        raise TypeError(f'name must be "mnist" or "cifar10"; got {name!r} ({type(name).__name__}).')
+    instance("name", name, str, '"mnist" or "cifar10"')
     if name not in TITLES:
         raise ValueError(f'name must be "mnist" or "cifar10"; got {name!r}.')
     n_train = integer("n_train", n_train)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import integer
+from ._checks import instance, integer
 
 CLAIM_MIME = "application/vnd.epochlab.claim+json"
 
@@ -65,8 +65,7 @@ class Check:
         return cls(passed, f"{measured} {sign} {expected}: {'yes' if passed else 'no'}")
 
     def __post_init__(self) -> None:
-        if not isinstance(self.passed, (bool, np.bool_)):
-            raise TypeError(f"passed must be True or False; got {self.passed!r}.")
+        instance("passed", self.passed, (bool, np.bool_), "True or False")
 
     def __bool__(self) -> bool:
         return bool(self.passed)
@@ -97,16 +96,19 @@ class Interval:
     n: int
 
     def above(self, bound: float) -> Check:
-        """Check that the whole interval lies above `bound`."""
+        """Check that the whole interval lies above `bound`, a finite number."""
+        _require_finite("bound", bound)
         return self._check(self.low > bound, f"above {bound:g}")
 
     def below(self, bound: float) -> Check:
-        """Check that the whole interval lies below `bound`."""
+        """Check that the whole interval lies below `bound`, a finite number."""
+        _require_finite("bound", bound)
         return self._check(self.high < bound, f"below {bound:g}")
 
     def within(self, margin: float) -> Check:
         """Check that the whole interval lies inside ±`margin`: an equivalence."""
-        if not margin > 0:
+        _require_finite("margin", margin)
+        if margin <= 0:
             raise ValueError(f"margin must be above 0; got {margin!r}.")
         return self._check(-margin < self.low and self.high < margin, f"within ±{margin:g}")
 
@@ -194,6 +196,7 @@ def verdict(row: str, conditions: Mapping[str, Check]) -> str:
     28 holds if rounded up; not if rounded down
     """
     _require_text(row=row)
+    instance("conditions", conditions, Mapping, "a mapping from conditions to checks")
     if not conditions:
         raise ValueError("conditions must map at least one condition to its check; got none.")
     for condition, check in conditions.items():
@@ -213,7 +216,14 @@ def verdict(row: str, conditions: Mapping[str, Check]) -> str:
     return text
 
 
+def _require_finite(name: str, value: Any) -> None:
+    instance(name, value, (int, float, np.number), "a number")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number; got {value!r}.")
+
+
 def _numbers(name: str, values: Iterable[float]) -> np.ndarray:
+    instance(name, values, Iterable, "numbers, one per seed")
     x = np.asarray(values if hasattr(values, "__array__") else list(values))
     if x.ndim != 1 or x.dtype.kind not in "iuf":
         raise ValueError(
@@ -226,18 +236,14 @@ def _numbers(name: str, values: Iterable[float]) -> np.ndarray:
 
 def _require_text(**texts: Any) -> None:
     for name, text in texts.items():
-        if not isinstance(text, str):
-            raise TypeError(f"{name} must be a string; got {text!r} ({type(text).__name__}).")
+        instance(name, text, str, "a string")
         if not text.strip():
             raise ValueError(f"{name} must not be empty.")
 
 
 def _require_check(name: str, check: Any) -> None:
-    if not isinstance(check, Check):
-        raise TypeError(
-            f"{name} must be a Check, such as interval(…).above(x) or Check.equal(a, b); "
-            f"got {check!r} ({type(check).__name__})."
-        )
+    wanted = "a Check, such as interval(…).above(x) or Check.equal(a, b)"
+    instance(name, check, Check, wanted)
 
 
 def _show(text: str, payload: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .evidence import interval
+from ._checks import instance
+from .evidence import _numbers, interval
 from .steps import TrainingPlan
 
 # Okabe and Ito's palette, told apart with every kind of colour vision; grey is for context.
@@ -79,6 +80,7 @@ def describe(ax: Axes) -> str:
     'Loss falls. loss against epoch. training: from 0.9 at 1 to 0.4 at 3.'
     >>> plt.close()
     """
+    instance("ax", ax, Axes, "Axes of matplotlib")
     if ax.get_label():
         return ax.get_label()
     sentences = [ax.get_title(loc) for loc in ("left", "center", "right")]
@@ -114,6 +116,7 @@ def seed_band(ax: Axes, x: Sequence[float], values: np.ndarray, *, label: str) -
     'loss: from 0.8 at 1 to 0.3 at 2.'
     >>> plt.close()
     """
+    instance("ax", ax, Axes, "Axes of matplotlib")
     values = np.asarray(values, float)
     if values.ndim != 2 or len(values) < 2 or values.shape[1] != len(x):
         raise ValueError(
@@ -142,8 +145,9 @@ def seed_dots(groups: Mapping[str, Sequence[float]], ax: Axes | None = None) -> 
     'batch size 8: 2 dots, mean 92. batch size 500: 2 dots, mean 85.5.'
     >>> plt.close()
     """
+    instance("groups", groups, Mapping, "a mapping from names to values")
     for name, values in groups.items():
-        if len(values) < 2:
+        if len(_numbers(f"groups[{name!r}]", values)) < 2:
             raise ValueError(f"groups[{name!r}] must hold at least 2 seeds; got {len(values)}.")
     if ax is None:
         _, ax = plt.subplots(figsize=(8, 1 + 0.5 * len(groups)))
@@ -177,6 +181,7 @@ def draw_plan(plan: TrainingPlan, ax: Axes | None = None) -> Axes:
     ['1', '2', '3', '4', '5', '6', '7', '8']
     >>> plt.close()
     """
+    instance("plan", plan, TrainingPlan, "a TrainingPlan")
     if plan.steps_per_epoch > _MOST_BATCHES or plan.epochs > 12:
         raise ValueError(
             f"plan must have at most {_MOST_BATCHES} steps per epoch and 12 epochs to be drawn; "

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from typing import Any
 
-from ._checks import fraction, integer
+from ._checks import fraction, instance, integer
 
 
 def steps_per_epoch(n_samples: int, batch_size: int, *, drop_remainder: bool = False) -> int:
@@ -21,7 +21,7 @@ def steps_per_epoch(n_samples: int, batch_size: int, *, drop_remainder: bool = F
     31
     """
     n_samples, batch_size = integer("n_samples", n_samples), integer("batch_size", batch_size)
-    _require_bool("drop_remainder", drop_remainder)
+    instance("drop_remainder", drop_remainder, bool, "True or False")
     if not drop_remainder:
         return -(-n_samples // batch_size)
     if batch_size > n_samples:
@@ -94,9 +94,16 @@ class TrainingPlan:
     replicas: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "gradient_accumulation_steps", "replicas"):
-            integer(name, getattr(self, name))
-        _ = self.steps_per_epoch  # checks the rest: samples, batch size, split, what is left
+        # NumPy's integers become Python's, which no count overflows.
+        for name in (
+            "n_samples",
+            "batch_size",
+            "epochs",
+            "gradient_accumulation_steps",
+            "replicas",
+        ):
+            object.__setattr__(self, name, integer(name, getattr(self, name)))
+        _ = self.steps_per_epoch  # checks the rest: the split, and that a batch is left
         if self.replicas > self.batch_size:
             raise ValueError(
                 f"replicas must be at most batch_size ({self.batch_size}), so that each gets a "
@@ -219,7 +226,7 @@ def simulate_epochs(
     asked = integer("steps_per_epoch", steps_per_epoch)
     epochs = integer("epochs", epochs)
     execution = integer("steps_per_execution", steps_per_execution)
-    _require_bool("repeat", repeat)
+    instance("repeat", repeat, bool, "True or False")
     full = -(-asked // execution) * execution
     if repeat:
         return [full] * epochs
@@ -278,8 +285,3 @@ def _length(data: Any) -> int:
             f"PyDataset or a generator; got {type(data).__name__}."
         )
     return int(shape[0])
-
-
-def _require_bool(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False; got {value!r} ({type(value).__name__}).")

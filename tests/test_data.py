@@ -6,8 +6,6 @@ import pickle
 import re
 import signal
 import socket
-import subprocess
-import sys
 import tarfile
 import threading
 import time
@@ -457,11 +455,12 @@ def test_changed_environment_is_honoured(home, tmp_path, monkeypatch):
 def test_keras_home(monkeypatch, tmp_path):
     assert _sources._keras_datasets() == tmp_path / "keras" / "datasets"
     monkeypatch.delenv("KERAS_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
+    home = "USERPROFILE" if os.name == "nt" else "HOME"
+    monkeypatch.setenv(home, str(tmp_path))
     assert _sources._keras_datasets() == tmp_path / ".keras" / "datasets"
-    monkeypatch.setenv("HOME", str(tmp_path / "missing"))
-    assert _sources._keras_datasets() == Path("/tmp/.keras/datasets")
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(home, str(tmp_path / "missing"))
+    assert _sources._keras_datasets() == Path("/tmp/.keras/datasets").absolute()
+    monkeypatch.setenv(home, str(tmp_path))
     monkeypatch.setenv("KERAS_HOME", "~/course")
     assert _sources._keras_datasets() == tmp_path / "course" / "datasets"
 
@@ -559,7 +558,7 @@ def test_corrupt_npz_in_the_folder(
     put(home, "mnist.npz", mnist)
     monkeypatch.setenv("EPOCHLAB_DATA", str(path.parent))
     for _ in range(2):
-        with pytest.raises(ValueError, match=rf"{path} .* is corrupt: .*{message}"):
+        with pytest.raises(ValueError, match=rf"{re.escape(str(path))} .* is corrupt: .*{message}"):
             load_data(name, **SMALL)
     assert files(path.parent) == {path.name: content}
     assert not (tmp_path / "created").exists()
@@ -697,9 +696,7 @@ def test_download(behaviour, offline, server, home, monkeypatch, capsys):
     loaded = load_data(**SMALL)
     assert loaded.source == "MNIST" and evidence._real_data == {"mnist": True}
     if behaviour == "slow":
-        assert time.monotonic() - started > 2 * _sources._PATIENCE, (
-            "not slow enough to prove anything"
-        )
+        assert time.monotonic() - started > 2 * _sources._PATIENCE, "too fast to prove anything"
     assert files(home) == {"mnist.npz": server.content}
     # From then on from the cache.
     _sources._find.cache_clear()
@@ -752,7 +749,8 @@ FAILURES = {
 @pytest.mark.parametrize(("behaviour", "message"), FAILURES.items())
 def test_download_that_fails(behaviour, message, server, home, monkeypatch, capsys):
     server.behaviour = behaviour
-    monkeypatch.setattr(_sources, "_PATIENCE", 0.5)
+    # Windows takes two seconds to find a port closed.
+    monkeypatch.setattr(_sources, "_PATIENCE", 5 if behaviour == "refused" else 0.5)
     if behaviour == "refused":
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
@@ -836,14 +834,6 @@ def test_threads_download_once(server, capsys):
 
 
 # Further
-
-
-def test_import_is_light():
-    code = "import sys, epochlab.data; print(*sys.modules)"
-    modules = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert not {"tensorflow", "keras", "sklearn", "matplotlib", "scipy"} & set(modules)
 
 
 @pytest.mark.skipif(not REAL_FOLDER, reason="EPOCHLAB_DATA is not set")

@@ -69,9 +69,14 @@ def test_bounds_are_about_the_whole_interval():
     assert not Interval(-1.0, -1.6, -0.5, 10).within(1.5)
     assert str(band.above(0.4)) == "+1 [0.5, 1.5] above 0.4: yes"
     assert str(band.within(1)) == "+1 [0.5, 1.5] within ±1: no"
-    for margin in (0, -1, math.nan):
+    for margin in (0, -1):
         with pytest.raises(ValueError, match="margin must be above 0; got"):
             band.within(margin)
+    for method in (band.above, band.below, band.within):
+        with pytest.raises(ValueError, match="must be a finite number; got nan"):
+            method(math.nan)
+        with pytest.raises(TypeError, match="must be a number; got '1'"):
+            method("1")
 
 
 @pytest.mark.parametrize(
@@ -113,6 +118,11 @@ def test_checks_combine():
     for value in ("yes", 1, None, np.array([True])):
         with pytest.raises(TypeError, match="passed must be True or False; got"):
             Check(value, "evidence")
+
+
+def test_one_number_is_no_sample():
+    with pytest.raises(TypeError, match="values must be numbers, one per seed; got 5"):
+        interval(5)
 
 
 def test_a_claim_prints_no_number_of_its_evidence(capsys):
@@ -158,6 +168,8 @@ def test_nonsense_is_refused():
         verdict("7", {"a": 1.0})
     with pytest.raises(ValueError, match="conditions must map at least one condition"):
         verdict("7", {})
+    with pytest.raises(TypeError, match="conditions must be a mapping from conditions to checks"):
+        verdict("7", [YES])
     with pytest.raises(TypeError, match="label must be a string; got 7"):
         claim(7, "It holds.", YES)
     with pytest.raises(ValueError, match="sentence must not be empty"):

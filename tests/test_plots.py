@@ -74,6 +74,21 @@ def test_dots_show_each_seed_and_the_mean(ax):
     assert len(plt.get_fignums()) == 1  # the one given
 
 
+def test_what_cannot_be_drawn_is_refused(ax):
+    with pytest.raises(TypeError, match="plan must be a TrainingPlan; got 100"):
+        draw_plan(100)
+    with pytest.raises(TypeError, match="ax must be Axes of matplotlib; got None"):
+        describe(None)
+    with pytest.raises(TypeError, match="ax must be Axes of matplotlib; got None"):
+        seed_band(None, [1, 2], [[1.0, 2.0], [3.0, 4.0]], label="loss")
+    with pytest.raises(TypeError, match="groups must be a mapping from names to values"):
+        seed_dots([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"groups\['a'\] must be finite numbers; got nan"):
+        seed_dots({"a": [1.0, np.nan]})
+    with pytest.raises(ValueError, match="values must be finite numbers; got nan"):
+        seed_band(ax, [1, 2], [[1.0, np.nan], [3.0, 4.0]], label="loss")
+
+
 def test_description_of_bars_and_of_nothing(ax):
     assert describe(ax) == ""
     ax.bar([1, 2], [3, 4.5], label="batches")
