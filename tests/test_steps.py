@@ -42,8 +42,9 @@ def batch_sizes(x, **fit_arguments):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", loss, run_eagerly=True)
     counter = BatchCounter(sizes)
-    targets = {} if isinstance(x, tf.data.Dataset) else {"y": x}
-    model.fit(x, **targets, verbose=0, callbacks=[counter], **fit_arguments)
+    # Keras warns that it does not shuffle a dataset, unless it is told not to.
+    data = {"shuffle": False} if isinstance(x, tf.data.Dataset) else {"y": x}
+    model.fit(x, **data, verbose=0, callbacks=[counter], **fit_arguments)
     return counter.per_epoch
 
 
@@ -160,6 +161,7 @@ def test_simulated_epochs_with_steps_per_execution(n_batches, asked, repeat, exe
     model.fit(
         dataset.repeat() if repeat else dataset,
         epochs=4,
+        shuffle=False,
         steps_per_epoch=asked,
         verbose=0,
         callbacks=[count],
