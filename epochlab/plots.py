@@ -82,7 +82,7 @@ def describe(ax: Axes) -> str:
     """
     instance("ax", ax, Axes, "Axes of matplotlib")
     if ax.get_label():
-        return ax.get_label()
+        return str(ax.get_label())
     sentences = [ax.get_title(loc) for loc in ("left", "center", "right")]
     axis_labels = filter(None, (ax.get_ylabel(), ax.get_xlabel()))
     sentences.append(" against ".join(axis_labels))
