@@ -26,9 +26,8 @@ def seeds(n: int) -> list[int]:
     another block, so that a claim can be tried on seeds nobody chose. The first seeds stay the
     same when `n` grows. Raises `ValueError` for `n` outside 1..10,000 or another `EPOCHLAB_SEED`.
 
-    >>> import os
-    >>> block = os.environ.pop("EPOCHLAB_SEED", None)  # as where the variable is not set
-    >>> seeds(3)
+    >>> first = seeds(1)[0]  # 0 where the variable is not set
+    >>> [seed - first for seed in seeds(3)]
     [0, 1, 2]
     """
     n = integer("n", n)
