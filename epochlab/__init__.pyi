@@ -17,5 +17,9 @@ from .steps import num_batches as num_batches
 from .steps import simulate_epochs as simulate_epochs
 from .steps import split_sizes as split_sizes
 from .steps import steps_per_epoch as steps_per_epoch
+from .stopping import StopReason as StopReason
+from .stopping import StopReport as StopReport
+from .training import Run as Run
+from .training import train as train
 
 __version__: str

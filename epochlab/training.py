@@ -1,0 +1,284 @@
+"""One training run with whole epochs compiled, over the real Keras model and optimizer.
+
+`fit` crosses from Python to TensorFlow once per batch, which is most of the time of a small
+batch. Here a `tf.while_loop` runs all batches of an epoch, or the steps up to the next
+validation, in one call. The rest is what `fit` does: the model's own loss, optimizer, metrics.
+"""
+
+import time
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from ._checks import instance, integer
+from .data import Data
+from .steps import TrainingPlan
+from .stopping import StopReason, StopReport
+
+_EVALUATION_BATCH = 2_000  # rows at once: fast, and a convolution's activations stay in memory
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What `train` returns.
+
+    `steps` is the loss of each step, shape `(steps,)`, as `fit` computes it before the update.
+    `epochs` has a row per validation: `epoch` and `step` (0-based, the ones just ended), `loss`,
+    the model's metrics, and the same with `val_` and, if asked for, `test_`, all measured with
+    the weights of that moment. `seconds` is the time of the training steps alone,
+    `compile_seconds` what compiling them took. `report` tells how the run ended.
+    """
+
+    steps: np.ndarray
+    epochs: pd.DataFrame
+    seconds: float
+    compile_seconds: float
+    plan: TrainingPlan
+    report: StopReport
+
+    def __repr__(self) -> str:
+        last = self.epochs.iloc[-1]
+        return (
+            f"Run of {len(self.steps):,} steps in {self.seconds:.2f} s: loss {last['loss']:.4g}, "
+            f"val_loss {last['val_loss']:.4g}. {self.report}"
+        )
+
+
+def train(
+    model: keras.Model,
+    data: Data,
+    *,
+    batch_size: int = 32,
+    epochs: int | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    validate_every: int | None = None,
+    evaluate_test: bool = False,
+    jit_compile: bool | str = "auto",
+) -> Run:
+    """Train a compiled Keras model for `epochs` or for `steps`, several times as fast as `fit`.
+
+    Honours what the model was compiled with: loss, optimizer, schedule, gradient accumulation,
+    metrics, and its layers' regularizers, BatchNormalization and Dropout. The data must fit on
+    the device. Each epoch has every sample once, in an order of its own drawn from `seed`; the
+    short last batch is kept. Training, validation and, with `evaluate_test`, test data are
+    measured after each epoch, or every `validate_every` steps, and at the end. A loss that is
+    not finite ends the run; `Run.report` says so. A second call trains on.
+
+    `jit_compile` is Keras's: `True` compiles with XLA, `False` runs a plain graph, "auto" takes
+    XLA except for convolutions on a CPU, where it is slow. On the same order of samples the
+    weights are those of `fit`: bit for bit as a plain graph, to about 1e-6 with XLA, where
+    Dropout also draws other masks.
+
+    Raises `ValueError` for a model that is not compiled, does not fit the data or has a
+    `train_step` of its own, for both or neither of `epochs` and `steps`, and for a batch larger
+    than the training data; `TypeError` for what is no model, data or count.
+
+    >>> from epochlab import load_data
+    >>> data = load_data(n_train=1_000)  # doctest: +ELLIPSIS
+    ...
+    >>> model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+    >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> model.compile("sgd", loss, metrics=["accuracy"])
+    >>> run = train(model, data, batch_size=32, epochs=2)
+    >>> len(run.steps), list(run.epochs["epoch"])
+    (64, [0, 1])
+    """
+    plan, steps = _plan(data, batch_size, epochs, steps, model)
+    every = steps if validate_every is None else integer("validate_every", validate_every)
+    seed = integer("seed", seed, minimum=0)
+    instance("evaluate_test", evaluate_test, bool, "True or False")
+    program = _program(model, data, _use_xla(model, jit_compile))
+
+    on_device = {"": (data.x_train, data.y_train), "val_": (data.x_validation, data.y_validation)}
+    if evaluate_test:
+        on_device["test_"] = (data.x_test, data.y_test)
+    on_device = {
+        name: (tf.convert_to_tensor(x), tf.convert_to_tensor(y))
+        for name, (x, y) in on_device.items()
+    }
+    x, y = on_device[""]
+
+    started = time.perf_counter()
+    for count, size in {(plan.n_train // batch_size, batch_size), (1, plan.last_batch_size)}:
+        program.run(x, y, np.zeros((count, size), np.int32), 0, 0)  # compiles, and runs no step
+    compile_seconds = time.perf_counter() - started
+
+    per_epoch, n_full = plan.steps_per_epoch, plan.n_train // plan.batch_size
+    losses, rows, seconds, done = [], [], 0.0, 0
+    reason = StopReason.EPOCHS
+    while done < steps:
+        epoch, first = divmod(done, per_epoch)
+        if first == 0:
+            order = np.random.default_rng([seed, epoch]).permutation(plan.n_train).astype(np.int32)
+            full = order[: n_full * plan.batch_size].reshape(n_full, plan.batch_size)
+            short = order[n_full * plan.batch_size :][None]
+        last = min(per_epoch, first + every - done % every, first + steps - done)
+        started = time.perf_counter()
+        parts = []
+        if first < n_full:
+            parts.append(program.run(x, y, full, first, min(last, n_full))[first:last])
+        if last > n_full:
+            parts.append(program.run(x, y, short, 0, 1))
+        part = np.concatenate([part.numpy() for part in parts])
+        seconds += time.perf_counter() - started
+        losses.append(part)
+        done += len(part)
+        finite = bool(np.isfinite(part).all())
+        ends_epoch = last == per_epoch and validate_every is None
+        if ends_epoch or done % every == 0 or done == steps or not finite:
+            row = {"epoch": epoch, "step": done - 1}
+            for prefix, arrays in on_device.items():
+                row |= {prefix + name: value for name, value in program.evaluate(*arrays).items()}
+            rows.append(row)
+        if not finite:
+            reason = StopReason.NON_FINITE
+            break
+
+    return Run(
+        steps=np.concatenate(losses),
+        epochs=pd.DataFrame(rows),
+        seconds=seconds,
+        compile_seconds=compile_seconds,
+        plan=plan,
+        report=StopReport(
+            reason,
+            epochs_run=epoch + 1,
+            stopped_epoch=epoch if reason is StopReason.NON_FINITE else None,
+        ),
+    )
+
+
+class _Program:
+    """The compiled functions of one model as it is compiled now."""
+
+    def __init__(self, model: keras.Model, jit_compile: bool) -> None:
+        self.model, self.jit_compile = model, jit_compile
+        self.optimizer = model.optimizer
+        self.variables = list(model.trainable_variables)
+        self.optimizer.build(self.variables)
+        # Two shapes of batch are the rule, so that a trace for each is what is wanted.
+        self._compiled = tf.function(self._run, jit_compile=jit_compile)
+        self.test = tf.function(lambda x, y: model.test_step((x, y)), reduce_retracing=True)
+
+    def is_current(self, model: keras.Model, jit_compile: bool) -> bool:
+        return (
+            self.optimizer is model.optimizer
+            and self.jit_compile == jit_compile
+            and [id(v) for v in self.variables] == [id(v) for v in model.trainable_variables]
+        )
+
+    def run(
+        self, x: tf.Tensor, y: tf.Tensor, order: np.ndarray, first: int, last: int
+    ) -> tf.Tensor:
+        # Tensors, because a Python number would be compiled in, and each new one anew.
+        return self._compiled(x, y, tf.constant(order), tf.constant(first), tf.constant(last))
+
+    def _run(
+        self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor
+    ) -> tf.Tensor:
+        """Train on the batches `order[first:last]` and return their losses in their places."""
+        losses = tf.TensorArray(tf.float32, size=order.shape[0])
+        step = first  # not a tf.range, whose ends XLA compiles in, so that new ones take seconds
+        while step < last:
+            loss = self._step(tf.gather(x, order[step]), tf.gather(y, order[step]))
+            losses = losses.write(step, tf.cast(loss, tf.float32))
+            step += 1
+        return losses.stack()
+
+    @tf.autograph.experimental.do_not_convert
+    def _step(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        # What keras.Model.train_step does, without updating metrics of weights that change.
+        with tf.GradientTape() as tape:
+            y_pred = self.model(x, training=True)
+            loss = self.model.compute_loss(x=x, y=y, y_pred=y_pred, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, self.variables)
+        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+        return loss
+
+    def evaluate(self, x: tf.Tensor, y: tf.Tensor) -> dict[str, float]:
+        """Return what `model.evaluate` does: loss and metrics over all rows."""
+        self.model.reset_metrics()
+        for start in range(0, len(x), _EVALUATION_BATCH):
+            rows = slice(start, start + _EVALUATION_BATCH)
+            self.test(x[rows], y[rows])
+        return {name: float(value) for name, value in self.model.get_metrics_result().items()}
+
+
+_programs: WeakKeyDictionary[keras.Model, _Program] = WeakKeyDictionary()
+
+
+def _program(model: keras.Model, data: Data, jit_compile: bool) -> _Program:
+    """Return the model's program, compiled before if nothing changed since."""
+    _check_fit(model, data)
+    program = _programs.get(model)
+    if program is None or not program.is_current(model, jit_compile):
+        program = _programs[model] = _Program(model, jit_compile)
+    return program
+
+
+def _check_fit(model: keras.Model, data: Data) -> None:
+    """Try two rows, so that what does not fit is named here and not deep inside a graph."""
+    x, y = data.x_train[:2], data.y_train[:2]
+    try:
+        y_pred = model(x, training=False)
+        model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"model must take images of shape {x.shape[1:]} and have a loss for labels of shape "
+            f"{y.shape[1:]} and type {y.dtype}; got: {reason}"
+        ) from error
+    if "sparse" in str(getattr(model.loss, "name", model.loss)).lower():
+        classes, largest = y_pred.shape[-1], data.y_train.max()
+        if largest >= classes:
+            raise ValueError(
+                f"model must have an output for each class; got {classes} for labels up to "
+                f"{largest}."
+            )
+
+
+def _use_xla(model: keras.Model, jit_compile: bool | str) -> bool:
+    if isinstance(jit_compile, bool):
+        return jit_compile
+    if jit_compile != "auto":
+        raise ValueError(f'jit_compile must be True, False or "auto"; got {jit_compile!r}.')
+    layers = model._flatten_layers()  # those inside of other layers, too
+    on_cpu = not tf.config.list_logical_devices("GPU")
+    return all(
+        layer.supports_jit and not (on_cpu and "Conv" in type(layer).__name__) for layer in layers
+    )
+
+
+def _plan(
+    data: Data, batch_size: int, epochs: int | None, steps: int | None, model: keras.Model
+) -> tuple[TrainingPlan, int]:
+    """Check the arguments; return the plan in whole epochs and the steps to run."""
+    instance("model", model, keras.Model, "a keras.Model")
+    instance("data", data, Data, "the Data that load_data returns")
+    if not model.compiled:
+        raise ValueError("model must be compiled before it can be trained: call model.compile.")
+    if type(model).train_step is not keras.Model.train_step:
+        raise ValueError(
+            f"model must train as keras.Model does; got a {type(model).__name__} with a "
+            "train_step of its own: use fit."
+        )
+    if (epochs is None) == (steps is None):
+        raise ValueError(f"give either epochs or steps; got epochs={epochs!r}, steps={steps!r}.")
+    n_train = len(data.x_train)
+    if integer("batch_size", batch_size) > n_train:
+        raise ValueError(
+            f"batch_size must be at most the number of training images ({n_train}); "
+            f"got {batch_size}."
+        )
+    if steps is not None:
+        steps = integer("steps", steps)
+        epochs = -(-steps // -(-n_train // batch_size))
+    accumulation = model.optimizer.gradient_accumulation_steps or 1
+    plan = TrainingPlan(n_train, batch_size, epochs, gradient_accumulation_steps=accumulation)
+    return plan, steps or plan.total_steps
