@@ -9,9 +9,11 @@ from .evidence import seeds as seeds
 from .evidence import verdict as verdict
 from .plots import describe as describe
 from .plots import draw_plan as draw_plan
+from .plots import plot_sweep as plot_sweep
 from .plots import seed_band as seed_band
 from .plots import seed_dots as seed_dots
 from .plots import set_style as set_style
+from .plots import three_clocks as three_clocks
 from .steps import TrainingPlan as TrainingPlan
 from .steps import num_batches as num_batches
 from .steps import simulate_epochs as simulate_epochs

@@ -1,16 +1,23 @@
 """One look for every figure, readable at notebook width and described in words."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ._checks import instance
 from .evidence import _numbers, interval
 from .steps import TrainingPlan
+
+if TYPE_CHECKING:  # drawing a plan must not load TensorFlow
+    from .training import Run
 
 # Okabe and Ito's palette, told apart with every kind of colour vision; grey is for context.
 BLUE, ORANGE, GREEN, PINK, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
@@ -167,6 +174,68 @@ def seed_dots(groups: Mapping[str, Sequence[float]], ax: Axes | None = None) -> 
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", visible=False)
     return ax
+
+
+def plot_sweep(
+    table: pd.DataFrame, x: str, y: str, *, label: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw column `y` of a sweep's table against its grid key `x`, with a band over seeds.
+
+    `label` names the line, by default `y`. Draws on a new figure without `ax`; an `x` that grows
+    by factors gets a logarithmic axis. Raises `ValueError` for a column that is not there, and
+    where a value of `x` has not exactly one row per seed (pick the others' values first).
+
+    >>> rows = [(8, 0, 91.0), (8, 1, 93.0), (500, 0, 85.0), (500, 1, 86.0)]
+    >>> table = pd.DataFrame(rows, columns=["batch_size", "seed", "val_accuracy"])
+    >>> describe(plot_sweep(table, "batch_size", "val_accuracy"))
+    'val_accuracy: from 92 at 8 to 85.5 at 500.'
+    >>> plt.close()
+    """
+    instance("table", table, pd.DataFrame, "the DataFrame that sweep returns")
+    for name, column in (("x", x), ("y", y), ("table", "seed")):
+        if column not in table:
+            raise ValueError(f"{name} must be a column of {list(table)}; got {column!r}.")
+    if table.duplicated([x, "seed"]).any():
+        raise ValueError(f"table must have one row per {x} and seed; pick one of the rest first.")
+    by_x = table.pivot(index="seed", columns=x, values=y)
+    if ax is None:
+        _, ax = plt.subplots()
+    positions = by_x.columns.to_numpy()
+    if len(positions) > 2 and positions[-1] / positions[0] > 8:
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(positions, [f"{position:,}" for position in positions])
+        ax.minorticks_off()
+    return seed_band(ax, positions, by_x.to_numpy(), label=label or y)
+
+
+def three_clocks(runs: Mapping[str, Sequence[Run]], *, y: str = "val_accuracy") -> np.ndarray:
+    """Draw the same runs against epochs, updates and seconds; return the three axes.
+
+    `runs` maps a name to its runs, one per seed, as `train` returns them, validated at the same
+    steps. `y` is a column of `Run.epochs`. Seconds are those of training alone, the mean over
+    seeds. Raises `ValueError` for one seed, other steps or a missing column.
+    """
+    instance("runs", runs, Mapping, "a mapping from names to lists of runs")
+    figure, axes = plt.subplots(1, 3, sharey=True, figsize=(8, 3))
+    for name, of_name in runs.items():
+        tables = [run.epochs for run in of_name]
+        steps = 1 + tables[0]["step"].to_numpy()
+        if any(y not in table or list(table["step"]) != list(steps - 1) for table in tables):
+            plt.close(figure)
+            raise ValueError(
+                f"runs[{name!r}] must all be validated at the same steps and have {y!r}."
+            )
+        values = np.array([table[y] for table in tables])
+        second = np.mean([run.seconds / len(run.steps) for run in of_name])
+        clocks = (steps / of_name[0].plan.steps_per_epoch, steps, steps * second)
+        for ax, clock in zip(axes, clocks, strict=True):
+            seed_band(ax, clock, values, label=name)
+    for ax, clock in zip(axes, ("epochs", "updates", "seconds of training"), strict=True):
+        # Logarithmic, so that a run that is so many times faster is the same curve further left.
+        ax.set(xlabel=clock, xscale="log")
+    axes[0].set_ylabel(y)
+    axes[0].legend()
+    return axes
 
 
 def draw_plan(plan: TrainingPlan, ax: Axes | None = None) -> Axes:

@@ -6,10 +6,23 @@ import matplotlib
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from epochlab import TrainingPlan, describe, draw_plan, seed_band, seed_dots, set_style
+from epochlab import (
+    Run,
+    StopReason,
+    StopReport,
+    TrainingPlan,
+    describe,
+    draw_plan,
+    plot_sweep,
+    seed_band,
+    seed_dots,
+    set_style,
+    three_clocks,
+)
 
 
 @pytest.fixture
@@ -87,6 +100,48 @@ def test_what_cannot_be_drawn_is_refused(ax):
         seed_dots({"a": [1.0, np.nan]})
     with pytest.raises(ValueError, match="values must be finite numbers; got nan"):
         seed_band(ax, [1, 2], [[1.0, np.nan], [3.0, 4.0]], label="loss")
+
+
+def run(steps, accuracy, *, seconds=2.0, plan=None):
+    table = pd.DataFrame({"epoch": 0, "step": np.array(steps) - 1, "val_accuracy": accuracy})
+    report = StopReport(StopReason.EPOCHS, epochs_run=1)
+    plan = plan or TrainingPlan(100, 10, 2)
+    return Run(np.zeros(steps[-1]), table, seconds, 0.0, plan, report)
+
+
+def test_three_clocks_show_one_run_three_times():
+    axes = three_clocks({"small": [run([10, 20], [0.5, 0.8]), run([10, 20], [0.7, 0.8])]})
+    lines = [ax.get_lines()[0] for ax in axes]
+    assert [line.get_xdata().tolist() for line in lines] == [[1, 2], [10, 20], [1.0, 2.0]]
+    assert all(line.get_ydata() == pytest.approx([0.6, 0.8]) for line in lines)
+    assert [ax.get_xlabel() for ax in axes] == ["epochs", "updates", "seconds of training"]
+
+
+def test_three_clocks_refuse_one_seed_and_what_does_not_match():
+    with pytest.raises(ValueError, match="at least 2 seeds"):
+        three_clocks({"small": [run([10], [0.5])]})
+    with pytest.raises(ValueError, match=r"runs\['small'\] must all be validated at the same"):
+        three_clocks({"small": [run([10], [0.5]), run([20], [0.5])]})
+    with pytest.raises(ValueError, match="have 'val_auc'"):
+        three_clocks({"small": [run([10], [0.5]), run([10], [0.5])]}, y="val_auc")
+    with pytest.raises(TypeError, match="runs must be a mapping"):
+        three_clocks([run([10], [0.5])])
+    assert len(plt.get_fignums()) <= 1  # the one of the band that refused
+
+
+def test_sweep_is_drawn_in_the_order_of_its_key(ax):
+    rows = [(512, 0, 1.0), (8, 1, 4.0), (512, 1, 3.0), (8, 0, 2.0), (64, 0, 5.0), (64, 1, 5.0)]
+    table = pd.DataFrame(rows, columns=["batch_size", "seed", "loss"])
+    assert plot_sweep(table, "batch_size", "loss", label="mine", ax=ax) is ax
+    (line,) = ax.get_lines()
+    assert line.get_xdata().tolist() == [8, 64, 512] and line.get_ydata().tolist() == [3, 5, 2]
+    assert ax.get_xscale() == "log" and line.get_label() == "mine"
+    with pytest.raises(ValueError, match="y must be a column of .*; got 'accuracy'"):
+        plot_sweep(table, "batch_size", "accuracy")
+    with pytest.raises(ValueError, match="one row per batch_size and seed"):
+        plot_sweep(pd.concat([table, table]), "batch_size", "loss")
+    with pytest.raises(TypeError, match="table must be the DataFrame"):
+        plot_sweep(rows, "batch_size", "loss")
 
 
 def test_description_of_bars_and_of_nothing(ax):
