@@ -104,6 +104,7 @@ def test_what_cannot_be_drawn_is_refused(ax):
 
 def run(steps, accuracy, *, seconds=2.0, plan=None):
     table = pd.DataFrame({"epoch": 0, "step": np.array(steps) - 1, "val_accuracy": accuracy})
+    table["loss"] = table["val_loss"] = 1.0
     report = StopReport(StopReason.EPOCHS, epochs_run=1)
     plan = plan or TrainingPlan(100, 10, 2)
     return Run(np.zeros(steps[-1]), table, seconds, 0.0, plan, report)
