@@ -21,6 +21,7 @@ from .steps import split_sizes as split_sizes
 from .steps import steps_per_epoch as steps_per_epoch
 from .stopping import StopReason as StopReason
 from .stopping import StopReport as StopReport
+from .sweeps import sweep as sweep
 from .training import Run as Run
 from .training import train as train
 

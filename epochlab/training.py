@@ -7,7 +7,7 @@ validation, in one call. The rest is what `fit` does: the model's own loss, opti
 
 import time
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 import keras
 import numpy as np
@@ -70,7 +70,7 @@ def train(
     not finite ends the run; `Run.report` says so. A second call trains on.
 
     `jit_compile` is Keras's: `True` compiles with XLA, `False` runs a plain graph, "auto" takes
-    XLA except for convolutions on a CPU, where it is slow. On the same order of samples the
+    XLA but for convolutions and random numbers on a CPU, where it is slow. On the same order the
     weights are those of `fit`: bit for bit as a plain graph, to about 1e-6 with XLA, where
     Dropout also draws other masks.
 
@@ -79,8 +79,8 @@ def train(
     than the training data; `TypeError` for what is no model, data or count.
 
     >>> from epochlab import load_data
-    >>> data = load_data(n_train=1_000)  # doctest: +ELLIPSIS
-    ...
+    >>> print("Loaded", end=" "); data = load_data(n_train=1_000); print(".")  # doctest: +ELLIPSIS
+    Loaded ....
     >>> model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
     >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     >>> model.compile("sgd", loss, metrics=["accuracy"])
@@ -103,12 +103,13 @@ def train(
     }
     x, y = on_device[""]
 
+    per_epoch, n_full = plan.steps_per_epoch, plan.n_train // plan.batch_size
     started = time.perf_counter()
-    for count, size in {(plan.n_train // batch_size, batch_size), (1, plan.last_batch_size)}:
+    shapes = [(n_full, plan.batch_size), (1, plan.last_batch_size)]
+    for count, size in shapes[: 1 + per_epoch - n_full]:  # without a short batch, the first alone
         program.run(x, y, np.zeros((count, size), np.int32), 0, 0)  # compiles, and runs no step
     compile_seconds = time.perf_counter() - started
 
-    per_epoch, n_full = plan.steps_per_epoch, plan.n_train // plan.batch_size
     losses, rows, seconds, done = [], [], 0.0, 0
     reason = StopReason.EPOCHS
     while done < steps:
@@ -135,9 +136,11 @@ def train(
             for prefix, arrays in on_device.items():
                 row |= {prefix + name: value for name, value in program.evaluate(*arrays).items()}
             rows.append(row)
+            finite = finite and bool(np.isfinite(row["loss"]))  # the last update may have done it
         if not finite:
             reason = StopReason.NON_FINITE
             break
+    model.optimizer.finalize_variable_values(model.trainable_variables)  # averages, with use_ema
 
     return Run(
         steps=np.concatenate(losses),
@@ -157,20 +160,21 @@ class _Program:
     """The compiled functions of one model as it is compiled now."""
 
     def __init__(self, model: keras.Model, jit_compile: bool) -> None:
-        self.model, self.jit_compile = model, jit_compile
+        # A proxy, because a reference would keep the model, and its entry in _programs, alive.
+        self.model, self.jit_compile, self.parts = proxy(model), jit_compile, _parts(model)
         self.optimizer = model.optimizer
         self.variables = list(model.trainable_variables)
         self.optimizer.build(self.variables)
         # Two shapes of batch are the rule, so that a trace for each is what is wanted.
         self._compiled = tf.function(self._run, jit_compile=jit_compile)
-        self.test = tf.function(lambda x, y: model.test_step((x, y)), reduce_retracing=True)
+        self.test = tf.function(lambda x, y: self.model.test_step((x, y)), reduce_retracing=True)
+        for function in (self._compiled, self.test):
+            # Each model has traces of its own: from the third on, TensorFlow would warn of it.
+            function._omit_frequent_tracing_warning = True
 
     def is_current(self, model: keras.Model, jit_compile: bool) -> bool:
-        return (
-            self.optimizer is model.optimizer
-            and self.jit_compile == jit_compile
-            and [id(v) for v in self.variables] == [id(v) for v in model.trainable_variables]
-        )
+        then, now = self.parts, _parts(model)
+        return self.jit_compile == jit_compile and list(map(id, then)) == list(map(id, now))
 
     def run(
         self, x: tf.Tensor, y: tf.Tensor, order: np.ndarray, first: int, last: int
@@ -210,6 +214,11 @@ class _Program:
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
 
 
+def _parts(model: keras.Model) -> list[object]:
+    """Return what a program depends on; each `model.compile` makes a new tracker of the loss."""
+    return [model.optimizer, model._loss_tracker, *model.trainable_variables]
+
+
 _programs: WeakKeyDictionary[keras.Model, _Program] = WeakKeyDictionary()
 
 
@@ -227,15 +236,17 @@ def _check_fit(model: keras.Model, data: Data) -> None:
     x, y = data.x_train[:2], data.y_train[:2]
     try:
         y_pred = model(x, training=False)
-        model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+        model.test_step((x, y))  # the loss and every metric
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"model must take images of shape {x.shape[1:]} and have a loss for labels of shape "
-            f"{y.shape[1:]} and type {y.dtype}; got: {reason}"
+            f"model must take images of shape {x.shape[1:]} and have a loss and metrics for "
+            f"labels of shape {y.shape[1:]} and type {y.dtype}; got: {reason}"
         ) from error
-    if "sparse" in str(getattr(model.loss, "name", model.loss)).lower():
-        classes, largest = y_pred.shape[-1], data.y_train.max()
+    if not model.trainable_variables:
+        raise ValueError("model must have weights to train; got none that are trainable.")
+    if "sparse" in str(model.loss).lower():  # a name, a function, or an object that shows it
+        classes, largest = y_pred.shape[-1], max(data.y_train.max(), data.y_validation.max())
         if largest >= classes:
             raise ValueError(
                 f"model must have an output for each class; got {classes} for labels up to "
@@ -248,10 +259,15 @@ def _use_xla(model: keras.Model, jit_compile: bool | str) -> bool:
         return jit_compile
     if jit_compile != "auto":
         raise ValueError(f'jit_compile must be True, False or "auto"; got {jit_compile!r}.')
-    layers = model._flatten_layers()  # those inside of other layers, too
-    on_cpu = not tf.config.list_logical_devices("GPU")
+    layers = list(model._flatten_layers())  # those inside of other layers, too
+    if tf.config.list_logical_devices("GPU"):
+        return all(layer.supports_jit for layer in layers)
+    # On a CPU, XLA is slow at convolutions and, up to four times, at drawing random numbers.
     return all(
-        layer.supports_jit and not (on_cpu and "Conv" in type(layer).__name__) for layer in layers
+        layer.supports_jit
+        and "Conv" not in type(layer).__name__
+        and not hasattr(layer, "seed_generator")
+        for layer in layers
     )
 
 
@@ -261,8 +277,8 @@ def _plan(
     """Check the arguments; return the plan in whole epochs and the steps to run."""
     instance("model", model, keras.Model, "a keras.Model")
     instance("data", data, Data, "the Data that load_data returns")
-    if not model.compiled:
-        raise ValueError("model must be compiled before it can be trained: call model.compile.")
+    if not model.compiled or model.optimizer is None:
+        raise ValueError("model must be compiled, with an optimizer: call model.compile.")
     if type(model).train_step is not keras.Model.train_step:
         raise ValueError(
             f"model must train as keras.Model does; got a {type(model).__name__} with a "

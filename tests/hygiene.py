@@ -25,7 +25,7 @@ RULES: list[Rule] = []
 
 MAY_RAISE = {"raises-exception", "nbval-raises-exception"}
 TAGS = MAY_RAISE | {"nbval-check-output", "nbval-ignore-output", "colab-install", "solution"}
-MOST_LINES = {"03_iterations": 270}  # twelve small experiments, all in plain Keras
+MOST_LINES = {"03_iterations": 300}  # twelve small experiments, all in plain Keras
 SECTIONS = ["What people say", "Copy this", "Exercises", "References"]
 
 # The "━" of a Keras bar follows a count ("32/32 ━━━"); model.summary() draws its frame with it too.
@@ -279,7 +279,7 @@ def within_budget(notebook: NotebookNode, path: Path) -> Iterator[str]:
     for what, amount, low, high in (
         ("cells", len(notebook.cells), 25, 45),
         ("lines of code", sum(counted), 80, MOST_LINES.get(path.stem, 150)),
-        ("lines in its median code cell", median(counted or [0]), 0, 8),
+        ("lines in its median code cell", median(counted or [0]), 0, 10),
         ("words", total_words, 900, 1800),
         ("megabytes", round(size, 2), 0, 2),
     ):
