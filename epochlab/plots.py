@@ -214,6 +214,17 @@ def three_clocks(runs: Mapping[str, Sequence[Run]], *, y: str = "val_accuracy") 
     `runs` maps a name to its runs, one per seed, as `train` returns them, validated at the same
     steps. `y` is a column of `Run.epochs`. Seconds are those of training alone, the mean over
     seeds. Raises `ValueError` for one seed, other steps or a missing column.
+
+    >>> import keras
+    >>> from epochlab import load_data, train
+    >>> print("Loaded", end=" "); data = load_data(n_train=100); print(".")  # doctest: +ELLIPSIS
+    Loaded ....
+    >>> model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
+    >>> model.compile("sgd", "sparse_categorical_crossentropy")
+    >>> runs = [train(model, data, epochs=2, seed=seed) for seed in range(2)]
+    >>> [ax.get_xlabel() for ax in three_clocks({"batch size 32": runs}, y="val_loss")]
+    ['epochs', 'updates', 'seconds of training']
+    >>> plt.close()
     """
     instance("runs", runs, Mapping, "a mapping from names to lists of runs")
     figure, axes = plt.subplots(1, 3, sharey=True, figsize=(8, 3))

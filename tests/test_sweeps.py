@@ -281,7 +281,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path, expected, monkeypatch):
     monkeypatch.setattr(sweeps, "run_job", _run)
     with pytest.raises(KeyboardInterrupt):
         sweep(dense, data, GRID, seeds=4, epochs=2, cache=tmp_path)
-    monkeypatch.setattr(sweeps, "_run", lambda job: done.append(job) or run(job))
+    monkeypatch.setattr(sweeps, "run_job", lambda job: done.append(job) or run(job))
     assert_same(sweep(dense, data, GRID, seeds=4, epochs=2, cache=tmp_path), expected)
     assert len(done) == len(expected)
     done.clear()
