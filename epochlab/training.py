@@ -67,7 +67,8 @@ def train(
     the device. Each epoch has every sample once, in an order of its own drawn from `seed`; the
     short last batch is kept. Training, validation and, with `evaluate_test`, test data are
     measured after each epoch, or every `validate_every` steps, and at the end. A loss that is
-    not finite ends the run; `Run.report` says so. A second call trains on.
+    not finite ends the run; `Run.report` says so. A second call trains on,
+    through the same orders unless it has another `seed`.
 
     `jit_compile` is Keras's: `True` compiles with XLA, `False` runs a plain graph, "auto" takes
     XLA but for convolutions and random numbers on a CPU, where it is slow. On the same order the
