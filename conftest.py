@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from epochlab.evidence import CLAIM_MIME
 
 # No test needs the network: without cached data the stand-ins are used.
@@ -18,3 +20,17 @@ def pytest_collectstart(collector):
     """Compare what a claim says, not the numbers behind it, nor TensorFlow's start-up log."""
     if hasattr(collector, "skip_compare"):
         collector.skip_compare += (CLAIM_MIME, "stderr")
+
+
+@pytest.fixture
+def shown_in_jupyter():
+    """Runs source as one cell in a real kernel and returns the outputs that hold data."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    def run(source):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        NotebookClient(notebook, kernel_name="python3").execute()
+        return [output for output in notebook.cells[0].outputs if "data" in output]
+
+    return run

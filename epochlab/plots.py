@@ -19,9 +19,8 @@ from .steps import TrainingPlan
 if TYPE_CHECKING:  # drawing a plan must not load TensorFlow
     from .training import Run
 
-# Okabe and Ito's palette, told apart with every kind of colour vision; grey is for context.
+# Okabe and Ito's palette, told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, PINK, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
-GREY = "#8A8A8A"
 
 _STYLE = {
     "axes.prop_cycle": plt.cycler(color=[BLUE, ORANGE, GREEN, PINK, SKY]),

@@ -176,20 +176,15 @@ def test_nonsense_is_refused():
         claim("7", " ", YES)
 
 
-def test_in_jupyter_the_evidence_travels_with_the_claim():
-    """A real kernel: the printed text in text/plain, the evidence under our own type."""
-    import nbformat
-    from nbclient import NotebookClient
-
+def test_in_jupyter_the_evidence_travels_with_the_claim(shown_in_jupyter):
+    """The printed text in text/plain, the evidence under our own type."""
     source = (
         "from epochlab import claim, interval, verdict\n"
         "check = interval([1.23, 1.24]).above(1)\n"
         "claim('7', 'It holds.', check)\n"
         "_ = verdict('7', {'measured': check})"
     )
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    NotebookClient(notebook, kernel_name="python3").execute()
-    outputs = [output.data for output in notebook.cells[0].outputs if "data" in output]
+    outputs = [output.data for output in shown_in_jupyter(source)]
     assert [data["text/plain"] for data in outputs] == ["✓ 7 It holds.", "7 holds"]
     said, judged = (data[evidence.CLAIM_MIME] for data in outputs)
     assert said["checked"] is True and "above 1: yes" in said["evidence"]

@@ -4,11 +4,9 @@ import base64
 
 import matplotlib
 import matplotlib.pyplot as plt
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from nbclient import NotebookClient
 
 from epochlab import (
     Run,
@@ -160,15 +158,13 @@ def test_style_can_be_set_twice_and_outside_jupyter():
     assert plt.rcParams["axes.spines.top"] is False
 
 
-def test_in_jupyter_a_figure_carries_its_alt_text():
+def test_in_jupyter_a_figure_carries_its_alt_text(shown_in_jupyter):
     source = (
         "import epochlab, matplotlib.pyplot as plt\n"
         "epochlab.set_style()\n"
         "epochlab.set_style()\n"
         "_ = plt.plot([1, 2], [3, 4], label='loss')"
     )
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    NotebookClient(notebook, kernel_name="python3").execute()
-    (output,) = [output for output in notebook.cells[0].outputs if "data" in output]
+    (output,) = shown_in_jupyter(source)
     assert output.metadata["image/png"]["alt"] == "loss: from 3 at 1 to 4 at 2."
     assert base64.b64decode(output.data["image/png"]).startswith(b"\x89PNG")
