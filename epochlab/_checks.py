@@ -1,7 +1,10 @@
 """Argument checks that name the argument, the value and what would be right."""
 
+import math
 from operator import index
 from typing import Any
+
+import numpy as np
 
 
 def instance(name: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> None:
@@ -54,3 +57,29 @@ def fraction(name: str, value: Any) -> float:
     if not 0.0 <= number < 1.0:
         raise ValueError(f"{wanted}; got {value!r}.")
     return number
+
+
+def number(name: str, value: Any, *, minimum: float = -math.inf) -> float:
+    """Return `value` as a finite float of at least `minimum`, or raise naming the argument.
+
+    >>> number("min_delta", -0.1, minimum=0)
+    Traceback (most recent call last):
+    ValueError: min_delta must be a finite number, at least 0; got -0.1.
+    """
+    wanted = f"{name} must be a finite number"
+    if minimum > -math.inf:
+        wanted += f", at least {minimum}"
+    if not is_number(value):
+        raise TypeError(f"{wanted}; got {value!r} ({type(value).__name__}).")
+    if not (math.isfinite(value) and value >= minimum):
+        raise ValueError(f"{wanted}; got {value!r}.")
+    return float(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a real number, of Python or NumPy: no boolean, no string, no array.
+
+    >>> is_number(np.float32(0.5)), is_number(True), is_number("0.5"), is_number(np.zeros(2))
+    (True, False, False, False)
+    """
+    return isinstance(value, (float, int, np.floating, np.integer)) and not isinstance(value, bool)
