@@ -32,6 +32,8 @@ def open_cache(cache: str | os.PathLike[str]) -> Path:
 
 def _settings(job: Job) -> dict[str, Any]:
     settings = {"settings": job.point | job.training, "seed": job.seed, "curves": job.curves}
+    if job.stopping:
+        settings["stopping"] = {name: repr(value) for name, value in job.stopping.items()}
     try:
         return json.loads(json.dumps(settings))
     except TypeError as error:

@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -33,6 +33,7 @@ class Job:
     cached: bool
     position: tuple[int, ...]  # in the table
     data_id: tuple[Any, ...]  # the same for jobs on the same data
+    stopping: dict[str, Any] = field(default_factory=dict)  # rule and monitor, if there is one
 
     def load(self) -> Data:
         """Return the data, loaded again only if the last job's were others."""
@@ -93,18 +94,26 @@ def run_job(job: Job) -> dict[str, Any]:
         config = _config(model)
         kept = _compiled(model, config, data, job.training.get("batch_size"))
         # Measuring each epoch takes longer than training it: only where it is asked for.
-        every = None if job.curves else sys.maxsize
+        every = None if job.curves or job.stopping else sys.maxsize
         run = train(
-            kept, data, **job.training, seed=job.seed, validate_every=every, evaluate_test=True
+            kept,
+            data,
+            **job.training,
+            **job.stopping,
+            seed=job.seed,
+            validate_every=every,
+            evaluate_test=True,
         )
         rows = run.epochs.to_dict("records")
         if both := rows[0].keys() & job.point.keys():
             raise ValueError(f"grid must not have a key of a metric's name; got {sorted(both)}.")
+        restored = run.report.restored_epoch
         return {
             "epochs": run.report.epochs_run,
             "steps": len(run.steps),
             "seconds": run.seconds,
-            "rows": rows if job.curves else [rows[-1]],
+            "restored_epoch": restored,
+            "rows": rows if job.curves else [rows[-1 if restored is None else restored]],
             "reason": run.report.reason.value,
         } | (job.identity() if job.cached else {})
 

@@ -9,7 +9,7 @@ import pandas as pd
 from ._checks import instance, integer, is_number
 from .stopping import Rule, State, StopReason, StopReport, advance, begin, check_rule, report
 
-_NOT_MEASURED = ["epochs", "steps", "seconds", "epoch", "step", "reason"]  # of a sweep's columns
+_NOT_MEASURED = ["epochs", "steps", "seconds", "restored_epoch", "epoch", "step", "reason"]
 
 
 def replay(

@@ -7,6 +7,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,9 +22,18 @@ from ._cache import open_cache, read, write
 from ._checks import instance, integer
 from ._runs import Job, forget, run_job
 from .data import Data
+from .stopping import Rule, check_rule
 
 _TRAINING_KEYS = ("batch_size", "epochs", "steps")
-_COLUMNS = ("seed", "seconds", "epoch", "step", "loss", "reason")  # that no key may be called
+_COLUMNS = (
+    "seed",
+    "seconds",
+    "restored_epoch",
+    "epoch",
+    "step",
+    "loss",
+    "reason",
+)  # that no key may be called
 
 
 def sweep(
@@ -34,6 +44,8 @@ def sweep(
     seeds: int | Iterable[int] = 10,
     epochs: int | None = None,
     steps: int | None = None,
+    rule: Rule | None = None,
+    monitor: str = "val_loss",
     curves: bool = False,
     cache: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
@@ -51,6 +63,9 @@ def sweep(
     (a key of that name keeps its value), `seconds` of training, then loss and metrics at the end,
     the same with `val_` and `test_`, and the `StopReason`. With `curves`, a row per epoch, with
     `epoch` and `step` as in `Run.epochs`.
+
+    A `rule` stops each run at `monitor`, as in `train`; what was measured is then that of the
+    best epoch, which is restored and which a column `restored_epoch` names.
 
     `cache` is a folder that keeps each finished run, so that a sweep goes on where it was
     stopped. Raises `ValueError` if what it holds was made by other versions, another model or
@@ -78,6 +93,9 @@ def sweep(
     ((6, 13), [20])
     """
     jobs = _jobs(build_model, data, grid, seeds, epochs, steps, curves, cache is not None)
+    if rule is not None:
+        check_rule(rule)
+        jobs = [replace(job, stopping={"rule": rule, "monitor": monitor}) for job in jobs]
     if isinstance(executor, ProcessPoolExecutor):
         _check_picklable(build_model=build_model, data=data)
     results: dict[int, dict[str, Any]] = {}
@@ -111,7 +129,8 @@ def _rows(job: Job, result: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if not job.curves:
             measured = {k: v for k, v in measured.items() if k not in ("epoch", "step")}
         start = job.point | {"seed": job.seed} | counts | job.point
-        yield start | measured | {"reason": result["reason"]}
+        restored = {"restored_epoch": result["restored_epoch"]} if job.stopping else {}
+        yield start | restored | measured | {"reason": result["reason"]}
 
 
 def _in_turn(jobs: dict[int, Job], folder: Path | None) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -15,9 +15,10 @@ import pandas as pd
 import tensorflow as tf
 
 from ._checks import instance, integer
+from ._preparing import check_model, check_rule_of, make_plan, use_xla
 from .data import Data
 from .steps import TrainingPlan
-from .stopping import StopReason, StopReport
+from .stopping import Rule, StopReason, StopReport, advance, begin, report
 
 _EVALUATION_BATCH = 2_000  # rows at once: fast, and a convolution's activations stay in memory
 
@@ -56,6 +57,8 @@ def train(
     epochs: int | None = None,
     steps: int | None = None,
     seed: int = 0,
+    rule: Rule | None = None,
+    monitor: str = "val_loss",
     validate_every: int | None = None,
     evaluate_test: bool = False,
     jit_compile: bool | str = "auto",
@@ -70,14 +73,19 @@ def train(
     not finite ends the run; `Run.report` says so. A second call trains on,
     through the same orders unless it has another `seed`.
 
+    A `rule` such as `Patience(5)` looks at `monitor`, a column of `Run.epochs`, after each epoch.
+    When it stops the run, and also when epochs run out or the run is interrupted, the model gets
+    the weights of the best epoch back; `Run.report` is what `replay` says of the curve.
+
     `jit_compile` is Keras's: `True` compiles with XLA, `False` runs a plain graph, "auto" takes
     XLA but for convolutions and random numbers on a CPU, where it is slow. On the same order the
     weights are those of `fit`: bit for bit as a plain graph, to about 1e-6 with XLA, where
     Dropout also draws other masks.
 
     Raises `ValueError` for a model that is not compiled, does not fit the data or has a
-    `train_step` of its own, for both or neither of `epochs` and `steps`, and for a batch larger
-    than the training data; `TypeError` for what is no model, data or count.
+    `train_step` of its own, for both or neither of `epochs` and `steps`, for a batch larger than
+    the training data, for a `monitor` that is not measured or a test score, and for a `rule` with
+    `validate_every`; `TypeError` for what is no model, data, rule or count.
 
     >>> from epochlab import load_data
     >>> print("Loaded", end=" "); data = load_data(n_train=1_000); print(".")  # doctest: +ELLIPSIS
@@ -89,11 +97,13 @@ def train(
     >>> len(run.steps), list(run.epochs["epoch"])
     (64, [0, 1])
     """
-    plan, steps = _plan(data, batch_size, epochs, steps, model)
+    plan, steps = make_plan(data, batch_size, epochs, steps, model)
     every = steps if validate_every is None else integer("validate_every", validate_every)
     seed = integer("seed", seed, minimum=0)
     instance("evaluate_test", evaluate_test, bool, "True or False")
-    program = _program(model, data, _use_xla(model, jit_compile))
+    program = _program(model, data, use_xla(model, jit_compile))
+    if rule is not None:
+        check_rule_of(rule, monitor, model, validate_every)
 
     on_device = {"": (data.x_train, data.y_train), "val_": (data.x_validation, data.y_validation)}
     if evaluate_test:
@@ -112,48 +122,57 @@ def train(
     compile_seconds = time.perf_counter() - started
 
     losses, rows, seconds, done = [], [], 0.0, 0
-    reason = StopReason.EPOCHS
-    while done < steps:
-        epoch, first = divmod(done, per_epoch)
-        if first == 0:
-            order = np.random.default_rng([seed, epoch]).permutation(plan.n_train).astype(np.int32)
-            full = order[: n_full * plan.batch_size].reshape(n_full, plan.batch_size)
-            short = order[n_full * plan.batch_size :][None]
-        last = min(per_epoch, first + every - done % every, first + steps - done)
-        started = time.perf_counter()
-        parts = []
-        if first < n_full:
-            parts.append(program.run(x, y, full, first, min(last, n_full))[first:last])
-        if last > n_full:
-            parts.append(program.run(x, y, short, 0, 1))
-        part = np.concatenate([part.numpy() for part in parts])
-        seconds += time.perf_counter() - started
-        losses.append(part)
-        done += len(part)
-        finite = bool(np.isfinite(part).all())
-        ends_epoch = last == per_epoch and validate_every is None
-        if ends_epoch or done % every == 0 or done == steps or not finite:
-            row = {"epoch": epoch, "step": done - 1}
-            for prefix, arrays in on_device.items():
-                row |= {prefix + name: value for name, value in program.evaluate(*arrays).items()}
-            rows.append(row)
-            finite = finite and bool(np.isfinite(row["loss"]))  # the last update may have done it
-        if not finite:
-            reason = StopReason.NON_FINITE
-            break
-    model.optimizer.finalize_variable_values(model.trainable_variables)  # averages, with use_ema
+    reason, state, best_weights = StopReason.EPOCHS, begin(), None
+    try:
+        while done < steps and reason is StopReason.EPOCHS:
+            epoch, first = divmod(done, per_epoch)
+            if first == 0:
+                order = np.random.default_rng([seed, epoch]).permutation(plan.n_train)
+                order = order.astype(np.int32)
+                full = order[: n_full * plan.batch_size].reshape(n_full, plan.batch_size)
+                short = order[n_full * plan.batch_size :][None]
+            last = min(per_epoch, first + every - done % every, first + steps - done)
+            started = time.perf_counter()
+            parts = []
+            if first < n_full:
+                parts.append(program.run(x, y, full, first, min(last, n_full))[first:last])
+            if last > n_full:
+                parts.append(program.run(x, y, short, 0, 1))
+            part = np.concatenate([part.numpy() for part in parts])
+            seconds += time.perf_counter() - started
+            losses.append(part)
+            done += len(part)
+            finite = bool(np.isfinite(part).all())
+            ends_epoch = last == per_epoch and validate_every is None
+            if ends_epoch or done % every == 0 or done == steps or not finite:
+                row = {"epoch": epoch, "step": done - 1}
+                for prefix, arrays in on_device.items():
+                    row |= {prefix + k: value for k, value in program.evaluate(*arrays).items()}
+                rows.append(row)
+                finite = finite and bool(np.isfinite(row["loss"]))  # the last update may do it
+                if rule is not None:
+                    value, loss = np.array([row[monitor]]), np.array([row["loss"]])
+                    state, stops = advance(rule, state, value, np.array([True]), loss)
+                    if state.improved[0]:
+                        best_weights = model.get_weights()
+                    if stops[0]:
+                        reason = rule.reason
+            if not finite:
+                reason = StopReason.NON_FINITE
+        model.optimizer.finalize_variable_values(model.trainable_variables)  # with use_ema
+    finally:
+        if best_weights is not None:
+            model.set_weights(best_weights)
 
+    stopped_epoch = None if reason is StopReason.EPOCHS else epoch
+    ended = StopReport(reason, epoch + 1, stopped_epoch)
     return Run(
         steps=np.concatenate(losses),
         epochs=pd.DataFrame(rows),
         seconds=seconds,
         compile_seconds=compile_seconds,
         plan=plan,
-        report=StopReport(
-            reason,
-            epochs_run=epoch + 1,
-            stopped_epoch=epoch if reason is StopReason.NON_FINITE else None,
-        ),
+        report=ended if rule is None else report(state, reason, stopped_epoch=stopped_epoch),
     )
 
 
@@ -225,77 +244,8 @@ _programs: WeakKeyDictionary[keras.Model, _Program] = WeakKeyDictionary()
 
 def _program(model: keras.Model, data: Data, jit_compile: bool) -> _Program:
     """Return the model's program, compiled before if nothing changed since."""
-    _check_fit(model, data)
+    check_model(model, data)
     program = _programs.get(model)
     if program is None or not program.is_current(model, jit_compile):
         program = _programs[model] = _Program(model, jit_compile)
     return program
-
-
-def _check_fit(model: keras.Model, data: Data) -> None:
-    """Try two rows, so that what does not fit is named here and not deep inside a graph."""
-    x, y = data.x_train[:2], data.y_train[:2]
-    try:
-        y_pred = model(x, training=False)
-        model.test_step((x, y))  # the loss and every metric
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ValueError(
-            f"model must take images of shape {x.shape[1:]} and have a loss and metrics for "
-            f"labels of shape {y.shape[1:]} and type {y.dtype}; got: {reason}"
-        ) from error
-    if not model.trainable_variables:
-        raise ValueError("model must have weights to train; got none that are trainable.")
-    if "sparse" in str(model.loss).lower():  # a name, a function, or an object that shows it
-        classes, largest = y_pred.shape[-1], max(data.y_train.max(), data.y_validation.max())
-        if largest >= classes:
-            raise ValueError(
-                f"model must have an output for each class; got {classes} for labels up to "
-                f"{largest}."
-            )
-
-
-def _use_xla(model: keras.Model, jit_compile: bool | str) -> bool:
-    if isinstance(jit_compile, bool):
-        return jit_compile
-    if jit_compile != "auto":
-        raise ValueError(f'jit_compile must be True, False or "auto"; got {jit_compile!r}.')
-    layers = list(model._flatten_layers())  # those inside of other layers, too
-    if tf.config.list_logical_devices("GPU"):
-        return all(layer.supports_jit for layer in layers)
-    # On a CPU, XLA is slow at convolutions and, up to four times, at drawing random numbers.
-    return all(
-        layer.supports_jit
-        and "Conv" not in type(layer).__name__
-        and not hasattr(layer, "seed_generator")
-        for layer in layers
-    )
-
-
-def _plan(
-    data: Data, batch_size: int, epochs: int | None, steps: int | None, model: keras.Model
-) -> tuple[TrainingPlan, int]:
-    """Check the arguments; return the plan in whole epochs and the steps to run."""
-    instance("model", model, keras.Model, "a keras.Model")
-    instance("data", data, Data, "the Data that load_data returns")
-    if not model.compiled or model.optimizer is None:
-        raise ValueError("model must be compiled, with an optimizer: call model.compile.")
-    if type(model).train_step is not keras.Model.train_step:
-        raise ValueError(
-            f"model must train as keras.Model does; got a {type(model).__name__} with a "
-            "train_step of its own: use fit."
-        )
-    if (epochs is None) == (steps is None):
-        raise ValueError(f"give either epochs or steps; got epochs={epochs!r}, steps={steps!r}.")
-    n_train = len(data.x_train)
-    if integer("batch_size", batch_size) > n_train:
-        raise ValueError(
-            f"batch_size must be at most the number of training images ({n_train}); "
-            f"got {batch_size}."
-        )
-    if steps is not None:
-        steps = integer("steps", steps)
-        epochs = -(-steps // -(-n_train // batch_size))
-    accumulation = model.optimizer.gradient_accumulation_steps or 1
-    plan = TrainingPlan(n_train, batch_size, epochs, gradient_accumulation_steps=accumulation)
-    return plan, steps or plan.total_steps

@@ -18,7 +18,18 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from epochlab import _cache, _runs, load_data, sweep, sweeps, train, training
+from epochlab import (
+    Patience,
+    Target,
+    _cache,
+    _runs,
+    load_data,
+    sweep,
+    sweep_rules,
+    sweeps,
+    train,
+    training,
+)
 
 GRID = {"learning_rate": [0.05, 0.2], "batch_size": [64]}
 
@@ -136,6 +147,44 @@ def test_rows_are_single_runs_bit_for_bit_and_each_shape_is_compiled_once(
         name: row[name] for name in run.epochs if name not in ("epoch", "step")
     }
     assert row["reason"] == run.report.reason
+
+
+def noisy(seed):
+    return load_data(n_train=200, n_validation=100, n_test=100, label_noise=0.4, seed=seed)
+
+
+@pytest.mark.parametrize("rule", [Patience(1), Patience(30)], ids=str)
+def test_a_rule_gives_what_sweep_rules_says(rule, tmp_path):
+    grid, arguments = {"learning_rate": [0.5, 1.0]}, {"seeds": 3, "epochs": 12}
+    stopped = sweep(dense, noisy, grid, rule=rule, cache=tmp_path, **arguments)
+    recorded = sweep(dense, noisy, grid, curves=True, **arguments)
+    expected = sweep_rules(recorded, [rule])
+    if rule == Patience(1):
+        assert (stopped["epochs"] < 12).all() and (stopped["reason"] == "patience").all()
+    assert stopped["epochs"].tolist() == expected["epochs_run"].tolist()
+    for name in set(stopped) - {"epochs", "steps", "seconds"}:
+        assert stopped[name].tolist() == expected[name].tolist(), name
+    assert (stopped["restored_epoch"] < stopped["epochs"] - 1).any()
+
+    # From the cache, and not what another rule or none has left there.
+    again = sweep(dense, noisy, grid, rule=rule, cache=tmp_path, **arguments)
+    pd.testing.assert_frame_equal(again, stopped, check_exact=True)
+    without = sweep(dense, noisy, grid, cache=tmp_path, **arguments)
+    assert (without["epochs"] == 12).all() and "restored_epoch" not in without
+    other = sweep(dense, noisy, grid, rule=Target(0.0), cache=tmp_path, **arguments)
+    assert (other["epochs"] == 12).all()
+
+
+def test_a_rule_with_curves_gives_them_up_to_the_stop():
+    arguments = {"seeds": 2, "epochs": 12, "curves": True}
+    grid = {"learning_rate": [1.0]}
+    stopped = sweep(dense, noisy, grid, rule=Patience(1), **arguments)
+    recorded = sweep(dense, noisy, grid, **arguments)
+    expected = sweep_rules(recorded, [Patience(1)])
+    assert stopped.groupby("seed")["epoch"].max().tolist() == expected["stopped_epoch"].tolist()
+    assert sweep_rules(stopped, [Patience(1)])["restored_epoch"].tolist() == (
+        stopped.drop_duplicates("seed")["restored_epoch"].tolist()
+    )
 
 
 def test_a_second_sweep_and_names_given_by_keras_compile_nothing_anew(programs, expected):

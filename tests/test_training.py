@@ -13,7 +13,19 @@ import tensorflow as tf
 from keras import layers
 from tensorflow.python.eager.polymorphic_function import polymorphic_function
 
-from epochlab import Data, StopReason, train, training
+from epochlab import (
+    Data,
+    GeneralizationLoss,
+    Patience,
+    ProgressQuotient,
+    StopReason,
+    SuccessiveIncreases,
+    Target,
+    replay,
+    train,
+    training,
+)
+from epochlab._preparing import use_xla
 
 CLASSES = 4
 ALL = ("train", "validation", "test")
@@ -419,7 +431,7 @@ def test_kinds_of_models(kind):
 )
 def test_choice_of_xla(monkeypatch, make_layers, gpus, jit_compile, expected):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
-    assert training._use_xla(build(make_layers), jit_compile) is expected
+    assert use_xla(build(make_layers), jit_compile) is expected
 
 
 def jump(step):
@@ -447,6 +459,124 @@ def test_a_loss_that_is_not_finite(rate, length, validate_every, rows, steps, ep
     assert (len(run.epochs), len(run.steps)) == (rows, steps)
     assert np.isfinite(run.epochs["loss"]).tolist() == [True] * (rows - 1) + [False]
     assert str(run.report) == f"Stopped in epoch {epochs_run}: the training loss was not finite."
+
+
+RNG = np.random.default_rng(8)
+RANDOM_LABELS = replace(DATA, y_train=RNG.permutation(DATA.y_train))  # that get worse to train on
+RULES = [
+    Patience(0),
+    Patience(3, min_delta=0.01),
+    GeneralizationLoss(20),
+    ProgressQuotient(1, strip=3),
+    SuccessiveIncreases(2, strip=2),
+    Target(1.5),
+    Target(0.0),  # never
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("make_layers", [dense, batch_normalization])
+def test_a_rule_stops_and_restores_as_its_replay(make_layers, rule):
+    def model():
+        return build(make_layers, keras.optimizers.Adam(0.02))
+
+    arguments = {"batch_size": 16, "seed": 4, "jit_compile": False}
+    recorded = train(model(), RANDOM_LABELS, epochs=20, **arguments)
+    expected = replay(recorded.epochs["val_loss"], rule, train_values=recorded.epochs["loss"])
+    stopped = model()
+    run = train(stopped, RANDOM_LABELS, epochs=20, rule=rule, **arguments)
+    assert run.report == expected
+    assert (expected.reason is StopReason.EPOCHS) == (rule == Target(0.0))
+    assert run.epochs.equals(recorded.epochs[: expected.epochs_run])
+    assert run.steps.tolist() == recorded.steps[: len(run.steps)].tolist()
+    assert 0 <= expected.restored_epoch < 19  # so that restoring is not doing nothing
+    reference = model()
+    train(reference, RANDOM_LABELS, epochs=expected.restored_epoch + 1, **arguments)
+    assert same(stopped.get_weights(), reference.get_weights())
+    assert stopped.optimizer.iterations == len(run.steps)  # the optimizer's state is the last
+
+
+def test_a_rule_on_a_metric_and_a_partial_last_epoch():
+    rule, arguments = Patience(30, mode="max"), {"batch_size": 16, "steps": 53}
+    run = train(build(), DATA, rule=rule, monitor="val_accuracy", **arguments)
+    assert run.report == replay(run.epochs["val_accuracy"], rule)
+    assert (run.report.epochs_run, run.report.reason) == (11, StopReason.EPOCHS)
+
+
+def test_a_rule_restores_when_the_loss_is_not_finite():
+    model = build(optimizer=keras.optimizers.SGD(jump(12)))
+    run = train(model, DATA, batch_size=16, epochs=9, rule=Patience(5), jit_compile=False)
+    assert (run.report.reason, run.report.stopped_epoch) == (StopReason.NON_FINITE, 2)
+    assert (run.report.best_epoch, run.report.restored_epoch) == (1, 1)
+    assert evaluations(model)["val_loss"] == run.epochs["val_loss"][1] == run.report.best_value
+
+
+def test_a_rule_restores_the_weights_and_not_their_averages():
+    model = build(optimizer=keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.8))
+    run = train(model, DATA, batch_size=16, epochs=3, rule=Patience(5), jit_compile=False)
+    assert evaluations(model)["val_loss"] == run.report.best_value
+
+
+def test_after_ctrl_c_a_rule_leaves_the_best_weights(monkeypatch):
+    arguments = {"batch_size": 16, "jit_compile": False, "rule": Patience(50)}
+    recorded = train(
+        build(optimizer=keras.optimizers.Adam(0.02)), RANDOM_LABELS, epochs=12, **arguments
+    )
+    evaluate, calls = training._Program.evaluate, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2 * 11 + 1:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(training._Program, "evaluate", interrupted)
+    model = build(optimizer=keras.optimizers.Adam(0.02))
+    with pytest.raises(KeyboardInterrupt):
+        train(model, RANDOM_LABELS, epochs=12, **arguments)
+    best = recorded.epochs["val_loss"][:11].idxmin()
+    assert best < 10
+    assert evaluations(model, RANDOM_LABELS)["val_loss"] == recorded.epochs["val_loss"][best]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ({"rule": Patience}, TypeError, "rule must be a rule such as Patience.5.; got <class"),
+        ({"rule": 5}, TypeError, "rule must be a rule"),
+        (
+            {"rule": Patience(5), "validate_every": 3},
+            ValueError,
+            "validate_every must be left out with a rule, which counts epochs; got 3",
+        ),
+        (
+            {"rule": Patience(5), "monitor": "val_acc"},
+            ValueError,
+            "monitor must be one of loss, accuracy, val_loss, val_accuracy; got 'val_acc'.$",
+        ),
+        (
+            {"rule": Patience(5), "monitor": "test_loss", "evaluate_test": True},
+            ValueError,
+            "got 'test_loss': choosing on the test data spoils them",
+        ),
+        (
+            {"rule": Patience(5), "monitor": "val_accuracy"},
+            ValueError,
+            'mode must be "max"',
+        ),
+        (
+            {"rule": GeneralizationLoss(5), "monitor": "accuracy"},
+            ValueError,
+            "monitor",
+        ),
+    ],
+)
+def test_bad_rules(arguments, error, match):
+    model = build()
+    weights = model.get_weights()
+    with pytest.raises(error, match=match):
+        train(model, DATA, epochs=2, **arguments)
+    assert same(model.get_weights(), weights)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in Keras

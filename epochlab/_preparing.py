@@ -1,0 +1,92 @@
+"""What `train` checks and decides before its first step."""
+
+import keras
+import tensorflow as tf
+
+from ._checks import instance, integer
+from .data import Data
+from .steps import TrainingPlan
+from .stopping import Rule, check_rule
+
+
+def check_model(model: keras.Model, data: Data) -> None:
+    """Try two rows, so that what does not fit is named here and not deep inside a graph."""
+    x, y = data.x_train[:2], data.y_train[:2]
+    try:
+        y_pred = model(x, training=False)
+        model.test_step((x, y))  # the loss and every metric
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"model must take images of shape {x.shape[1:]} and have a loss and metrics for "
+            f"labels of shape {y.shape[1:]} and type {y.dtype}; got: {reason}"
+        ) from error
+    if not model.trainable_variables:
+        raise ValueError("model must have weights to train; got none that are trainable.")
+    if "sparse" in str(model.loss).lower():  # a name, a function, or an object that shows it
+        classes, largest = y_pred.shape[-1], max(data.y_train.max(), data.y_validation.max())
+        if largest >= classes:
+            raise ValueError(
+                f"model must have an output for each class; got {classes} for labels up to "
+                f"{largest}."
+            )
+
+
+def check_rule_of(rule: Rule, monitor: str, model: keras.Model, validate_every: int | None) -> None:
+    check_rule(rule)
+    if validate_every is not None:
+        raise ValueError(
+            f"validate_every must be left out with a rule, which counts epochs; got "
+            f"{validate_every!r}."
+        )
+    names = list(model.get_metrics_result())
+    names += [f"val_{name}" for name in names]
+    if monitor not in names:
+        never = ": choosing on the test data spoils them" if "test_" in str(monitor) else ""
+        raise ValueError(f"monitor must be one of {', '.join(names)}; got {monitor!r}{never}.")
+
+
+def use_xla(model: keras.Model, jit_compile: bool | str) -> bool:
+    if isinstance(jit_compile, bool):
+        return jit_compile
+    if jit_compile != "auto":
+        raise ValueError(f'jit_compile must be True, False or "auto"; got {jit_compile!r}.')
+    layers = list(model._flatten_layers())  # those inside of other layers, too
+    if tf.config.list_logical_devices("GPU"):
+        return all(layer.supports_jit for layer in layers)
+    # On a CPU, XLA is slow at convolutions and, up to four times, at drawing random numbers.
+    return all(
+        layer.supports_jit
+        and "Conv" not in type(layer).__name__
+        and not hasattr(layer, "seed_generator")
+        for layer in layers
+    )
+
+
+def make_plan(
+    data: Data, batch_size: int, epochs: int | None, steps: int | None, model: keras.Model
+) -> tuple[TrainingPlan, int]:
+    """Check the arguments; return the plan in whole epochs and the steps to run."""
+    instance("model", model, keras.Model, "a keras.Model")
+    instance("data", data, Data, "the Data that load_data returns")
+    if not model.compiled or model.optimizer is None:
+        raise ValueError("model must be compiled, with an optimizer: call model.compile.")
+    if type(model).train_step is not keras.Model.train_step:
+        raise ValueError(
+            f"model must train as keras.Model does; got a {type(model).__name__} with a "
+            "train_step of its own: use fit."
+        )
+    if (epochs is None) == (steps is None):
+        raise ValueError(f"give either epochs or steps; got epochs={epochs!r}, steps={steps!r}.")
+    n_train = len(data.x_train)
+    if integer("batch_size", batch_size) > n_train:
+        raise ValueError(
+            f"batch_size must be at most the number of training images ({n_train}); "
+            f"got {batch_size}."
+        )
+    if steps is not None:
+        steps = integer("steps", steps)
+        epochs = -(-steps // -(-n_train // batch_size))
+    accumulation = model.optimizer.gradient_accumulation_steps or 1
+    plan = TrainingPlan(n_train, batch_size, epochs, gradient_accumulation_steps=accumulation)
+    return plan, steps or plan.total_steps
