@@ -96,6 +96,9 @@ def sweep_rules(
                 f"curves must be a table with a column loss for {rule}, which looks at the "
                 "training loss; got sequences."
             )
+    if isinstance(curves, (str, bytes, Mapping)) or not isinstance(curves, Iterable):
+        wanted = "curves must be a table or a list of curves"
+        raise TypeError(f"{wanted}; got {curves!r} ({type(curves).__name__}).")
     lines = [_curve(f"curves[{i}]", values) for i, values in enumerate(curves)]
     if not lines:
         raise ValueError("curves must hold at least one curve; got none.")
@@ -125,13 +128,16 @@ def _sweep_table(table: pd.DataFrame, rules: list[Rule], monitor: str) -> pd.Dat
     # Keys may be lists, which cannot be grouped by, but their text can.
     texts = [table[key].map(repr) for key in keys] or [np.zeros(len(table))]
     run = table.groupby(texts, sort=False).ngroup().to_numpy()
-    epoch = table["epoch"].to_numpy(int)
+    epoch = table["epoch"].to_numpy()
+    if epoch.dtype.kind not in "iu" or epoch.min() < 0:
+        wrong = next(e for e in epoch.tolist() if not isinstance(e, int) or e < 0)
+        raise ValueError(f"curves must have epochs that are integers, at least 0; got {wrong!r}.")
     at = pd.MultiIndex.from_arrays([run, epoch], names=["run", "restored_epoch"])
     if at.has_duplicates:
         [first, *_] = np.flatnonzero(at.duplicated())
         raise ValueError(
             f"curves must have an epoch once per run; got epoch {epoch[first]} twice for "
-            f"{table[keys].iloc[first].to_dict() or 'the only run'}."
+            f"{table[keys].iloc[[first]].to_dict('records')[0] or 'the only run'}."
         )
     lengths = np.zeros(run.max() + 1, int)
     np.maximum.at(lengths, run, epoch + 1)

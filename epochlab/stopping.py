@@ -124,19 +124,21 @@ class Rule:
         return True
 
     def __repr__(self) -> str:
-        changed = [
-            f"{field.name}={getattr(self, field.name)!r}"
-            for field in fields(self)
-            if getattr(self, field.name) != field.default
-        ]
+        changed = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                # NumPy 2 shows its own numbers otherwise.
+                value = value.item() if isinstance(value, np.generic) else value
+                changed.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(changed)})"
 
 
 def _float32(values: np.ndarray | float) -> np.ndarray:
-    """Round as TensorFlow's comparisons do, which take the smallest numbers for zero."""
-    values = np.asarray(values, float)
+    """Round as TensorFlow does to compare, which takes the smallest numbers for zero."""
     with np.errstate(over="ignore"):
-        return np.where(np.abs(values) < np.finfo(np.float32).tiny, 0, values).astype(np.float32)
+        values = np.asarray(values, float).astype(np.float32)
+    return np.where(np.abs(values) < np.finfo(np.float32).tiny, np.float32(0), values)
 
 
 @dataclass(frozen=True, repr=False)
@@ -276,9 +278,10 @@ class ProgressQuotient(Rule):
         if state.epochs_run % self.strip:
             return np.zeros_like(state.improved)
         errors = np.stack(state.train_values[-self.strip :])
+        mean, lowest = errors.mean(axis=0), errors.min(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            # Never below 0, where rounding may take the mean of equal numbers.
-            progress = np.maximum(1000 * (errors.mean(axis=0) / errors.min(axis=0) - 1), 0)
+            # The mean of equal numbers may be rounded below them, and they may all be 0.
+            progress = np.where(mean <= lowest, 0, 1000 * (mean / lowest - 1))
             return _generalization_loss(self, state) / progress > self.alpha
 
 
