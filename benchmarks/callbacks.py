@@ -14,9 +14,10 @@ import numpy as np
 from keras.callbacks import CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
 from measuring import build_model, fit_contender, in_turn, print_machine, print_table, spread
 
-from epochlab import load_data
+import epochlab
 
 NONE = "none"
+NEVER = epochlab.Patience(1_000_000)
 BATCH_SIZE = 32
 
 
@@ -25,6 +26,8 @@ def callbacks(folder: Path) -> dict[str, list[keras.callbacks.Callback]]:
     return {
         "`History`": [],  # which fit adds
         "`EarlyStopping`": [EarlyStopping("loss", patience=1_000_000)],
+        "`epochlab.EarlyStopping`": [epochlab.EarlyStopping(NEVER, monitor="loss")],
+        "`epochlab.BatchRecorder`": [epochlab.BatchRecorder()],
         "`ModelCheckpoint`": [ModelCheckpoint(folder / "model.keras")],
         "`LambdaCallback`, batch end": [LambdaCallback(on_train_batch_end=lambda batch, logs: 0)],
         "`CSVLogger`": [CSVLogger(folder / "log.csv")],
@@ -37,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     quick = parser.parse_args(arguments).quick
 
     n_images, rounds, seconds = (1_000, 2, 0) if quick else (10_000, 9, 1)
-    data = load_data("mnist", n_train=n_images)
+    data = epochlab.load_data("mnist", n_train=n_images)
     print_machine()
     # One model for all, so that they differ in nothing else.
     model = build_model()

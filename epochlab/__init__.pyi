@@ -1,3 +1,5 @@
+from .callbacks import EarlyStopping as EarlyStopping
+from .callbacks import fit_interruptible as fit_interruptible
 from .data import Data as Data
 from .data import load_data as load_data
 from .evidence import Check as Check
@@ -14,6 +16,9 @@ from .plots import seed_band as seed_band
 from .plots import seed_dots as seed_dots
 from .plots import set_style as set_style
 from .plots import three_clocks as three_clocks
+from .recorders import BatchRecorder as BatchRecorder
+from .recorders import TrainEvaluation as TrainEvaluation
+from .recorders import history_table as history_table
 from .replays import replay as replay
 from .replays import sweep_rules as sweep_rules
 from .steps import TrainingPlan as TrainingPlan

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from ._checks import instance, integer
+from ._monitors import check_mode
 from .data import Data
 from .steps import TrainingPlan
 from .stopping import Rule, check_rule
@@ -44,6 +45,7 @@ def check_rule_of(rule: Rule, monitor: str, model: keras.Model, validate_every: 
     if monitor not in names:
         never = ": choosing on the test data spoils them" if "test_" in str(monitor) else ""
         raise ValueError(f"monitor must be one of {', '.join(names)}; got {monitor!r}{never}.")
+    check_mode(rule, monitor, model)
 
 
 def use_xla(model: keras.Model, jit_compile: bool | str) -> bool:

@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import inspect
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -71,7 +72,7 @@ def test_everything_imported_is_a_declared_dependency():
     listed = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
     declared = {Requirement(text).name.lower().replace("_", "-") for text in listed}
     # jupyter stands for what it installs.
-    declared |= {"ipython"}
+    declared |= {"ipython", "ipywidgets"}
     distributions = importlib.metadata.packages_distributions()
     foreign = set(imported_modules()) - set(sys.stdlib_module_names) - {"epochlab", "hygiene"}
     for module in foreign:
@@ -129,3 +130,9 @@ def test_readme_lists_each_notebook_with_its_question():
         title = nbformat.read(path, 4).cells[0].source.splitlines()[0].removeprefix("# ")
         row = rf"\| \[{path.stem}\]\(notebooks/{path.name}\) \| {re.escape(title)} \| \d+ s \|"
         assert re.search(row, README), f"README.md has no row for {path.name}: {title}"
+
+
+def test_claims_md_is_what_the_notebooks_have_measured():
+    page = runpy.run_path(str(ROOT / "docs" / "claims.py"))["page"](NOTEBOOKS)
+    written = (ROOT / "CLAIMS.md").read_text(encoding="utf-8")
+    assert written == page, "run python docs/claims.py"

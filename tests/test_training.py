@@ -562,12 +562,12 @@ def test_after_ctrl_c_a_rule_leaves_the_best_weights(monkeypatch):
         (
             {"rule": Patience(5), "monitor": "val_accuracy"},
             ValueError,
-            'mode must be "max"',
+            'rule must have mode "max" to monitor val_accuracy',
         ),
         (
             {"rule": GeneralizationLoss(5), "monitor": "accuracy"},
             ValueError,
-            "monitor",
+            'rule must have mode "max" to monitor accuracy; got GeneralizationLoss',
         ),
     ],
 )

@@ -1,0 +1,98 @@
+"""Writes CLAIMS.md from what the notebooks have measured: python docs/claims.py"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from epochlab.evidence import CLAIM_MIME
+
+ROOT = Path(__file__).parent.parent
+INTRODUCTION = """\
+# What people say, and what was measured
+
+Every line is computed in a notebook and saved with it; the notebooks are run as tests, so what
+stops being true turns the tests red. Intervals are 95 % t-intervals over seeds, each with its own
+split of the data, measured on MNIST unless the notebook says CIFAR-10. A check reads "mean [low,
+high] above bound: yes". Do not edit: `python docs/claims.py` writes this file.
+"""
+
+
+def entries(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield what a notebook claims and concludes, with the section where it does."""
+    section, people = "", {}
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "markdown":
+            for line in cell.source.splitlines():
+                if line.startswith("#"):
+                    section = line.lstrip("# ")
+                if said := re.fullmatch(r"\| (\d+) \| (.+) \| (.+) \|", line):
+                    people[said[1]] = said.groups()[1:]
+        for output in cell.get("outputs", []):
+            if found := output.get("data", {}).get(CLAIM_MIME):
+                address = f"notebooks/{path.name}#{section.replace('`', '').replace(' ', '-')}"
+                entry = dict(found) | {"where": f"[{path.stem}](<{address}>)"}
+                if found["kind"] == "verdict":
+                    entry["people"], entry["instead"] = people[found["label"]]
+                yield entry
+
+
+def table(*rows: tuple[str, ...]) -> str:
+    """Return a Markdown table, of which the first row is the head."""
+    first, *rest = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
+    return "\n".join(f"| {row} |" for row in [first, " | ".join(["---"] * len(rows[0])), *rest])
+
+
+def page(notebooks: list[Path]) -> str:
+    """Return all of CLAIMS.md."""
+    found = [entry for path in notebooks for entry in entries(path)]
+    claims = [entry for entry in found if entry["kind"] == "claim"]
+    verdicts = sorted(
+        (entry for entry in found if entry["kind"] == "verdict"),
+        key=lambda entry: int(entry["label"]),
+    )
+    where = {}  # the first claim of a row, rather than the list at the notebook's end
+    for claim in claims:
+        where.setdefault(re.sub(r"(?<=\d)[a-z]$", "", claim["label"]), claim["where"])
+    ledger = [
+        (
+            entry["label"],
+            entry["people"],
+            f"**{entry['verdict']}**",
+            entry["instead"],
+            "; ".join(f"{name}: {text}" for name, text in entry["evidence"].items()),
+            where.get(entry["label"], entry["where"]),
+        )
+        for entry in verdicts
+    ]
+    head = ("claim", "measured", "where")
+    others, real = (
+        [
+            (entry["sentence"], entry["evidence"], entry["where"])
+            for entry in claims
+            if chosen(entry)
+        ]
+        for chosen in (
+            lambda entry: not re.match(r"\d", entry["label"]),
+            lambda entry: entry["only_on"],
+        )
+    )
+    return "\n".join(
+        [
+            INTRODUCTION,
+            table(("row", "people say", "verdict", "what is right", "measured", "where"), *ledger),
+            "\n## Claims of our own\n",
+            table(head, *others),
+            "\n## Checked on real data only\n",
+            "The offline stand-in for the data does not bear these out.\n",
+            table(head, *real),
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    (ROOT / "CLAIMS.md").write_text(page(notebooks), encoding="utf-8")
