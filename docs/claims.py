@@ -28,7 +28,7 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
             for line in cell.source.splitlines():
                 if line.startswith("#"):
                     section = line.lstrip("# ")
-                if said := re.fullmatch(r"\| (\d+) \| (.+) \| (.+) \|", line):
+                if said := re.fullmatch(r"\| ([\w-]+) \| (.+) \| (.+) \|", line):
                     people[said[1]] = said.groups()[1:]
         for output in cell.get("outputs", []):
             if found := output.get("data", {}).get(CLAIM_MIME):
@@ -51,7 +51,7 @@ def page(notebooks: list[Path]) -> str:
     claims = [entry for entry in found if entry["kind"] == "claim"]
     verdicts = sorted(
         (entry for entry in found if entry["kind"] == "verdict"),
-        key=lambda entry: int(entry["label"]),
+        key=lambda entry: (not entry["label"].isdigit(), entry["label"].zfill(3)),
     )
     where = {}  # the first claim of a row, rather than the list at the notebook's end
     for claim in claims:
