@@ -187,8 +187,8 @@ class _Program:
         self.optimizer.build(self.variables)
         # Two shapes of batch are the rule, so that a trace for each is what is wanted.
         self._compiled = tf.function(self._run, jit_compile=jit_compile)
-        self.test = tf.function(lambda x, y: self.model.test_step((x, y)), reduce_retracing=True)
-        for function in (self._compiled, self.test):
+        self._evaluation = tf.function(self._evaluate)
+        for function in (self._compiled, self._evaluation):
             # Each model has traces of its own: from the third on, TensorFlow would warn of it.
             function._omit_frequent_tracing_warning = True
 
@@ -227,11 +227,15 @@ class _Program:
 
     def evaluate(self, x: tf.Tensor, y: tf.Tensor) -> dict[str, float]:
         """Return what `model.evaluate` does: loss and metrics over all rows."""
+        return {name: float(value) for name, value in self._evaluation(x, y).items()}
+
+    @tf.autograph.experimental.do_not_convert
+    def _evaluate(self, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
         self.model.reset_metrics()
-        for start in range(0, len(x), _EVALUATION_BATCH):
+        for start in range(0, x.shape[0], _EVALUATION_BATCH):
             rows = slice(start, start + _EVALUATION_BATCH)
-            self.test(x[rows], y[rows])
-        return {name: float(value) for name, value in self.model.get_metrics_result().items()}
+            self.model.test_step((x[rows], y[rows]))
+        return self.model.get_metrics_result()
 
 
 def _parts(model: keras.Model) -> list[object]:
