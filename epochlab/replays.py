@@ -135,9 +135,9 @@ def _sweep_table(table: pd.DataFrame, rules: list[Rule], monitor: str) -> pd.Dat
     at = pd.MultiIndex.from_arrays([run, epoch], names=["run", "restored_epoch"])
     if at.has_duplicates:
         [first, *_] = np.flatnonzero(at.duplicated())
+        where = table[keys].iloc[[first]].to_dict("records")[0] if keys else "the only run"
         raise ValueError(
-            f"curves must have an epoch once per run; got epoch {epoch[first]} twice for "
-            f"{table[keys].iloc[[first]].to_dict('records')[0] or 'the only run'}."
+            f"curves must have an epoch once per run; got epoch {epoch[first]} twice for {where}."
         )
     lengths = np.zeros(run.max() + 1, int)
     np.maximum.at(lengths, run, epoch + 1)
