@@ -92,6 +92,14 @@ def model(traced):
     return model
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """A shell's background job ignores Ctrl-C, and its children do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Feed(keras.callbacks.Callback):
     """Puts a made-up curve into the logs, `None` for no validation, and keeps all weights."""
 
@@ -744,6 +752,7 @@ def test_ctrl_c_or_a_full_disk_while_committing(tmp_path, uninterrupted, monkeyp
 
 
 def train_to_the_end(folder, result):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     model = regularized()
     history, report = fit_state(model, folder, epochs=EPOCHS, rule=Patience(EPOCHS // 2))
     part = Path(result).with_suffix(".part")
