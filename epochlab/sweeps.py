@@ -25,15 +25,8 @@ from .data import Data
 from .stopping import Rule, check_rule
 
 _TRAINING_KEYS = ("batch_size", "epochs", "steps")
-_COLUMNS = (
-    "seed",
-    "seconds",
-    "restored_epoch",
-    "epoch",
-    "step",
-    "loss",
-    "reason",
-)  # that no key may be called
+# What no key may be called.
+_COLUMNS = ("seed", "seconds", "restored_epoch", "epoch", "step", "loss", "reason")
 
 
 def sweep(
