@@ -3,10 +3,11 @@
 import contextlib
 import hashlib
 import json
+import random
 import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,16 +50,17 @@ class Job:
 
     def build(self) -> keras.Model:
         """Return the model, with its weights where it takes the data."""
-        keras.utils.set_random_seed(self.seed)
-        model = self.build_model(**{key: self.point[key] for key in self.model_keys})
-        instance("what build_model returns", model, keras.Model, "a keras.Model")
-        # train says why, where a model does not take the data.
-        with contextlib.suppress(Exception):
-            model(self.load().x_train[:1])
+        with _own_random_numbers():
+            keras.utils.set_random_seed(self.seed)
+            model = self.build_model(**{key: self.point[key] for key in self.model_keys})
+            instance("what build_model returns", model, keras.Model, "a keras.Model")
+            # train says why, where a model does not take the data.
+            with contextlib.suppress(Exception):
+                model(self.load().x_train[:1])
         return model
 
     def build_undisturbed(self) -> keras.Model:
-        """Build until two in a row start alike: dask's threads, say, draw random numbers, too."""
+        """Build until two in a row start alike: other threads may draw from NumPy, too."""
         model = self.build()
         if threading.active_count() == 1:
             return model
@@ -79,6 +81,32 @@ class Job:
         if self.data_id not in _identities:
             _identities[self.data_id] = _fingerprint(self.load())
         return {"model": _identities[model_id], "data": _identities[self.data_id]}
+
+
+@contextlib.contextmanager
+def _own_random_numbers() -> Iterator[None]:
+    """Keep other threads off the numbers that this one draws from `random`, as Keras's seeds are.
+
+    dask draws there whenever it estimates a size, so that weights would depend on the moment.
+    """
+    shared, own, thread = random.random.__self__, random.Random(), threading.get_ident()
+
+    def divided(name: str) -> Callable[..., Any]:
+        def draw(*args: Any, **kwargs: Any) -> Any:
+            source = own if threading.get_ident() == thread else shared
+            return getattr(source, name)(*args, **kwargs)
+
+        return draw
+
+    functions = {name: getattr(random, name) for name in random.__all__}
+    functions = {k: f for k, f in functions.items() if getattr(f, "__self__", None) is shared}
+    try:
+        for name in functions:
+            setattr(random, name, divided(name))
+        yield
+    finally:
+        for name, function in functions.items():
+            setattr(random, name, function)
 
 
 _loaded: dict[tuple[Any, ...], Data] = {}  # one at most: the last job's data

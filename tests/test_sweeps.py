@@ -395,6 +395,18 @@ def test_random_numbers_drawn_by_another_thread_change_no_run(expected):
         thread.join()
 
 
+def test_another_thread_that_draws_each_time_alike_changes_no_run(expected):
+    def disturbed(learning_rate):  # the same in each build, so that two in a row are equal
+        thread = threading.Thread(target=random.random)
+        thread.start()
+        thread.join()
+        return dense(learning_rate)
+
+    before = random.random
+    assert_same(sweep(disturbed, data, GRID, seeds=4, epochs=2), expected)
+    assert random.random is before
+
+
 def test_threads_share_one_tensorflow(expected):
     with ThreadPoolExecutor(3) as executor:
         assert_same(sweep(dense, data, GRID, seeds=4, epochs=2, executor=executor), expected)
