@@ -1,5 +1,7 @@
 from .callbacks import EarlyStopping as EarlyStopping
 from .callbacks import fit_interruptible as fit_interruptible
+from .checking import Finding as Finding
+from .checking import check_fit as check_fit
 from .data import Data as Data
 from .data import load_data as load_data
 from .evidence import Check as Check

@@ -58,6 +58,38 @@ def healthy() -> NotebookNode:
     return renumber(notebook)
 
 
+def healthy_front_door() -> NotebookNode:
+    notebook = healthy()
+    facts = [
+        cell
+        for number in range(1, 5)
+        for cell in (
+            text(f"fact{number}", f"## {number}. So it is"),
+            code(f"picture{number}", "draw()", output=figure()),
+            claims(f"proof{number}"),
+        )
+    ]
+    parts = [
+        text("map", "## What to set first\n\n## The map\n\n| [01](01_other.ipynb) | What? |"),
+        text("gallery", "## From curve to cause"),
+        claims("causes"),
+        text("glossary", "## Glossary\n\n## Calculator"),
+        code("calculate", "TrainingPlan(100)", output=printed("4 updates")),
+        text("check", "## Cheat sheet\n\n## Self-check"),
+        code("versions", "print(1)", output=printed("1")),
+        text("answer", "## Can you answer?"),
+    ]
+    without("links", "claim", "people", "verdict", "copy", "copy0", "copy1", "exercises")(notebook)
+    place = notebook.cells.index(at(notebook, "solution0"))
+    notebook.cells[place:place] = [*facts, *parts]
+    return renumber(notebook)
+
+
+def claims(name: str) -> NotebookNode:
+    source = "claim('own', 'so', check)"
+    return code(name, source, "nbval-check-output", output=claimed("✓ own so"))
+
+
 def text(name: str, source: str) -> NotebookNode:
     return new_markdown_cell(source, id=name)
 
@@ -275,13 +307,38 @@ BROKEN: list[tuple[str, Mutation, str]] = [
 ]
 
 
+FRONT_RULE = "front_door_leads_on"
+BROKEN_FRONT_DOOR: list[tuple[str, Mutation, str]] = [
+    (FRONT_RULE, sets("fact4", source="## So it is"), "3 facts"),
+    (FRONT_RULE, sets("picture4", outputs=[]), "with 3 figures"),
+    (FRONT_RULE, sets("calculate", outputs=[]), '"Calculator" shows nothing'),
+    (FRONT_RULE, sets("versions", outputs=[]), '"Self-check" shows nothing'),
+    (
+        FRONT_RULE,
+        sets("map", source="## What to set first\n\n## The map"),
+        "does not link to 01_other.ipynb",
+    ),
+    (FRONT_RULE, without("proof3"), '"3. So it is" claims nothing'),
+    (FRONT_RULE, without("causes"), '"From curve to cause" claims nothing'),
+    ("has_the_anatomy", sets("glossary", source="## Calculator"), "of the sections"),
+    ("has_the_anatomy", without("solution1"), "2 cells tagged solution"),
+    ("within_budget", says(TEN_WORDS * 120, "references"), "words; right is 900 to 2200"),
+    (
+        "within_budget",
+        all_of(*(says("\n".join(["x = 1"] * 17), name) for name in ("plain", "figure", *CODE))),
+        "lines of code; right is 80 to 200",
+    ),
+]
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[NotebookNode], Path]:
-    def write(notebook: NotebookNode) -> Path:
-        path = tmp_path / "notebook.ipynb"
+    def write(notebook: NotebookNode, stem: str = "notebook") -> Path:
+        path = tmp_path / f"{stem}.ipynb"
         path.write_text(json.dumps(notebook), encoding="utf-8")
         other = new_notebook(cells=[text("heading", "### Details")])
-        (tmp_path / "other.ipynb").write_text(json.dumps(other), encoding="utf-8")
+        for name in ("other.ipynb", "01_other.ipynb"):
+            (tmp_path / name).write_text(json.dumps(other), encoding="utf-8")
         return path
 
     return write
@@ -289,6 +346,7 @@ def write(tmp_path: Path) -> Callable[[NotebookNode], Path]:
 
 def test_healthy_notebook_has_no_fault(write):
     assert faults(write(healthy())) == []
+    assert faults(write(healthy_front_door(), hygiene.FRONT_DOOR)) == []
 
 
 @pytest.mark.parametrize(
@@ -321,8 +379,21 @@ def test_broken_notebook_has_one_fault(write, rule: str, mutate: Mutation, fragm
     assert found == list(getattr(hygiene, rule)(notebook, path))
 
 
+@pytest.mark.parametrize(
+    ("rule", "mutate", "fragment"), BROKEN_FRONT_DOOR, ids=[row[2] for row in BROKEN_FRONT_DOOR]
+)
+def test_broken_front_door_has_one_fault(write, rule: str, mutate: Mutation, fragment: str):
+    notebook = healthy_front_door()
+    mutate(notebook)
+    path = write(notebook, hygiene.FRONT_DOOR)
+    found = faults(path)
+    assert len(found) == 1, found
+    assert fragment in found[0]
+    assert found == list(getattr(hygiene, rule)(notebook, path))
+
+
 def test_every_rule_is_broken_once():
-    assert {rule for rule, _, _ in BROKEN} == {rule.__name__ for rule in RULES}
+    assert {rule for rule, _, _ in BROKEN + BROKEN_FRONT_DOOR} == {rule.__name__ for rule in RULES}
 
 
 @pytest.mark.parametrize(

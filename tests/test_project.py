@@ -5,6 +5,8 @@ import importlib.metadata
 import inspect
 import re
 import runpy
+import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -132,7 +134,39 @@ def test_readme_lists_each_notebook_with_its_question():
         assert re.search(row, README), f"README.md has no row for {path.name}: {title}"
 
 
+CLAIMS = runpy.run_path(str(ROOT / "docs" / "claims.py"))
+
+
 def test_claims_md_is_what_the_notebooks_have_measured():
-    page = runpy.run_path(str(ROOT / "docs" / "claims.py"))["page"](NOTEBOOKS)
     written = (ROOT / "CLAIMS.md").read_text(encoding="utf-8")
-    assert written == page, "run python docs/claims.py"
+    assert written == CLAIMS["page"](NOTEBOOKS), "run python docs/claims.py"
+
+
+def test_claims_md_has_every_row_of_the_ledger():
+    written = (ROOT / "CLAIMS.md").read_text(encoding="utf-8")
+    assert set(map(str, range(1, 53))) <= set(re.findall(r"^\| (\d+) \|", written, re.MULTILINE))
+
+
+def test_readme_shows_the_verdicts_on_what_is_repeated_most():
+    written = (ROOT / "CLAIMS.md").read_text(encoding="utf-8")
+    assert CLAIMS["readme"](README, written) == README, "run python docs/claims.py"
+    shown = re.search(CLAIMS["TABLE"], README)[0]
+    assert shown.count("\n") == len(CLAIMS["REPEATED"]) + 2
+
+
+def test_copy_for_a_class_has_no_outputs_and_leaves_the_notebooks_alone(tmp_path):
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    command = next(command for command in COMMANDS if "classroom" in command)
+    assert command.startswith("python ")
+    command = f"{shlex.quote(sys.executable)} {command.removeprefix('python ')}"
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    for path in NOTEBOOKS:
+        assert (tmp_path / "notebooks" / path.name).read_bytes() == path.read_bytes()
+        for cell in nbformat.read(tmp_path / "classroom" / path.name, 4).cells:
+            assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+def test_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == PROJECT["version"]
+    assert citation["cff-version"] == "1.2.0" and {"message", "title", "authors"} <= set(citation)
