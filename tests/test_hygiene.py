@@ -325,7 +325,12 @@ BROKEN_FRONT_DOOR: list[tuple[str, Mutation, str]] = [
     ("within_budget", says(TEN_WORDS * 120, "references"), "words; right is 900 to 2200"),
     (
         "within_budget",
-        all_of(*(says("\n".join(["x = 1"] * 20), name) for name in ("plain", "figure", *CODE))),
+        all_of(
+            *(
+                says("\n".join(["x = 1"] * 17), name)
+                for name in ("plain", "figure", "calculate", *CODE)
+            )
+        ),
         "lines of code; right is 80 to 230",
     ),
 ]
