@@ -66,7 +66,7 @@ class Call:
             self.batches = batches_of(self.x)
         self.batch_size = batch_size
 
-    @property
+    @cached_property
     def ran(self) -> list[int]:
         """How many batches each epoch runs where `steps_per_epoch` meets data that ends."""
         if not (self.steps and self.batches and self.batches < math.inf and self.epochs):
@@ -83,7 +83,7 @@ class Call:
             return keras.utils.unpack_x_y_sample_weight(self.given.validation_data)[:2]
         return None if self.cut is None else (self.x, self.y)
 
-    @property
+    @cached_property
     def validations(self) -> int:
         """How many epochs end with a validation."""
         freq = self.given.validation_freq

@@ -135,21 +135,19 @@ def test_readme_lists_each_notebook_with_its_question():
 
 
 CLAIMS = runpy.run_path(str(ROOT / "docs" / "claims.py"))
+WRITTEN = (ROOT / "CLAIMS.md").read_text(encoding="utf-8")
 
 
 def test_claims_md_is_what_the_notebooks_have_measured():
-    written = (ROOT / "CLAIMS.md").read_text(encoding="utf-8")
-    assert written == CLAIMS["page"](NOTEBOOKS), "run python docs/claims.py"
+    assert CLAIMS["page"](NOTEBOOKS) == WRITTEN, "run python docs/claims.py"
 
 
 def test_claims_md_has_every_row_of_the_ledger():
-    written = (ROOT / "CLAIMS.md").read_text(encoding="utf-8")
-    assert set(map(str, range(1, 53))) <= set(re.findall(r"^\| (\d+) \|", written, re.MULTILINE))
+    assert set(map(str, range(1, 53))) <= set(re.findall(r"^\| (\d+) \|", WRITTEN, re.MULTILINE))
 
 
 def test_readme_shows_the_verdicts_on_what_is_repeated_most():
-    written = (ROOT / "CLAIMS.md").read_text(encoding="utf-8")
-    assert CLAIMS["readme"](README, written) == README, "run python docs/claims.py"
+    assert CLAIMS["readme"](README, WRITTEN) == README, "run python docs/claims.py"
     shown = re.search(CLAIMS["TABLE"], README)[0]
     assert shown.count("\n") == len(CLAIMS["REPEATED"]) + 2
 
