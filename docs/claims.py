@@ -37,7 +37,8 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
         for output in cell.get("outputs", []):
             if found := output.get("data", {}).get(CLAIM_MIME):
                 address = f"notebooks/{path.name}#{section.replace('`', '').replace(' ', '-')}"
-                entry = dict(found) | {"where": f"[{path.stem}](<{address}>)"}
+                entry = dict(found) | {"notebook": path.stem}
+                entry["where"] = f"[{path.stem}](<{address}>)"
                 if found["kind"] == "verdict":
                     entry["people"], entry["instead"] = people[found["label"]]
                 yield entry
@@ -59,7 +60,8 @@ def page(notebooks: list[Path]) -> str:
     )
     where = {}  # the first claim of a row, rather than the list at the notebook's end
     for claim in claims:
-        where.setdefault(re.sub(r"(?<=\d)[a-z]$", "", claim["label"]), claim["where"])
+        row = re.sub(r"(?<=\d)[a-z]$", "", claim["label"])
+        where.setdefault((claim["notebook"], row), claim["where"])
     ledger = [
         (
             entry["label"],
@@ -67,7 +69,7 @@ def page(notebooks: list[Path]) -> str:
             f"**{entry['verdict']}**",
             entry["instead"],
             "; ".join(f"{name}: {text}" for name, text in entry["evidence"].items()),
-            where.get(entry["label"], entry["where"]),
+            where.get((entry["notebook"], entry["label"]), entry["where"]),
         )
         for entry in verdicts
     ]
