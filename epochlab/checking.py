@@ -22,6 +22,7 @@ from .stopping import Patience
 _START = "notebooks/00_start_here.ipynb#Mistakes-that-Keras-lets-pass"
 _ITERATIONS = "notebooks/03_iterations.ipynb"
 _STOPPING = "notebooks/04_early_stopping.ipynb"
+_PATIENCE = "Patience-costs-epochs,-and-a-long-one-saves-you-only-if-you-restore"
 _CHANCE = math.log(1e-6)
 # What fit takes by name, with its defaults.
 _FIT = {
@@ -205,7 +206,7 @@ def _patience_0(call: Call) -> Iterator[Finding]:
                 symptom="Training ends with the first epoch that is no better than the best.",
                 cause=f"patience={callback.patience} waits for nothing; 1 stops at the same epoch.",
                 cure="Wait for several epochs, such as patience=5, and restore the best weights.",
-                see=f"{_STOPPING}#Patience-costs-epochs,-and-saves-you-only-if-you-restore",
+                see=f"{_STOPPING}#{_PATIENCE}",
             )
 
 

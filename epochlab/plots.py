@@ -76,8 +76,9 @@ def set_style() -> None:
 def describe(ax: Axes) -> str:
     """Return the alt text of `ax`: its own label if it has one, else what it shows, in words.
 
-    The words name the title, the axes with their units, and for each labelled line its ends, for
-    bars their heights, for dots their mean.
+    The words name the title, the axes with their units, and for each labelled line its ends and a
+    turn between them, the same for scattered dots, for a row of dots its mean, for bars their
+    heights.
 
     >>> _, ax = plt.subplots()
     >>> _ = ax.plot([1, 2, 3], [0.9, 0.5, 0.4], label="training")
@@ -95,20 +96,28 @@ def describe(ax: Axes) -> str:
     for line in ax.get_lines():
         x, y = (np.asarray(values, float) for values in line.get_data())
         if len(x) > 1 and not line.get_label().startswith("_"):
-            sentences.append(
-                f"{line.get_label()}: from {y[0]:.3g} at {x[0]:.4g} to {y[-1]:.3g} at {x[-1]:.4g}"
-            )
+            sentences.append(f"{line.get_label()}: {_course(x, y)}")
     for dots in ax.collections:
         if not dots.get_label().startswith("_"):
-            positions = dots.get_offsets()[:, 0]
-            sentences.append(
-                f"{dots.get_label()}: {len(positions)} dots, mean {positions.mean():.3g}"
-            )
+            x, y = np.asarray(dots.get_offsets(), float).T
+            order = np.argsort(x, kind="stable")
+            shown = f"mean {x.mean():.3g}" if np.ptp(y) == 0 else _course(x[order], y[order])
+            sentences.append(f"{dots.get_label()}: {len(x)} dots, {shown}")
     for bars in ax.containers:
         heights = ", ".join(f"{bar.get_height():.3g}" for bar in bars.patches[:12])
         if heights and not bars.get_label().startswith("_"):
             sentences.append(f"{bars.get_label()}: {heights}")
     return " ".join(f"{sentence.rstrip('.')}." for sentence in sentences if sentence)
+
+
+def _course(x: np.ndarray, y: np.ndarray) -> str:
+    """Return where a curve begins and ends, and where it is well beyond both."""
+    course = f"from {y[0]:.3g} at {x[0]:.4g} to {y[-1]:.3g} at {x[-1]:.4g}"
+    for name, sign in (("lowest", -1), ("highest", 1)):
+        if np.isfinite(y).all() and max(sign * y) > max(sign * y[[0, -1]]) + 0.05 * np.ptp(y):
+            at = np.argmax(sign * y)
+            course += f", {name} {y[at]:.3g} at {x[at]:.4g}"
+    return course
 
 
 def seed_band(ax: Axes, x: Sequence[float], values: np.ndarray, *, label: str) -> Axes:

@@ -152,6 +152,21 @@ def test_description_of_bars_and_of_nothing(ax):
     assert describe(ax) == "In my words."
 
 
+def test_description_names_a_turn_but_no_wobble(ax):
+    ax.plot([1, 2, 3, 4], [0.9, 0.4, 0.5, 0.6], label="turns")
+    ax.plot([1, 2, 3, 4], [0.9, 0.5, 0.39, 0.4], label="falls")
+    ax.plot([1, 2, 3], [0.1, np.nan, 0.3], label="broken")
+    assert describe(ax) == (
+        "turns: from 0.9 at 1 to 0.6 at 4, lowest 0.4 at 2. falls: from 0.9 at 1 to 0.4 at 4. "
+        "broken: from 0.1 at 1 to 0.3 at 3."
+    )
+
+
+def test_description_of_scattered_dots(ax):
+    ax.scatter([3, 1, 2], [5, 4, 9], label="runs")
+    assert describe(ax) == "runs: 3 dots, from 4 at 1 to 5 at 3, highest 9 at 2."
+
+
 def test_style_can_be_set_twice_and_outside_jupyter():
     set_style()
     set_style()
