@@ -37,8 +37,8 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
         for output in cell.get("outputs", []):
             if found := output.get("data", {}).get(CLAIM_MIME):
                 address = f"notebooks/{path.name}#{section.replace('`', '').replace(' ', '-')}"
-                entry = dict(found) | {"notebook": path.stem}
-                entry["where"] = f"[{path.stem}](<{address}>)"
+                where = f"[{path.stem}](<{address}>)"
+                entry = dict(found) | {"notebook": path.stem, "where": where}
                 if found["kind"] == "verdict":
                     entry["people"], entry["instead"] = people[found["label"]]
                 yield entry

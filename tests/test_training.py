@@ -552,7 +552,8 @@ def test_after_ctrl_c_a_rule_leaves_the_best_weights(monkeypatch):
         (
             {"rule": Patience(5), "monitor": "val_acc"},
             ValueError,
-            "monitor must be one of .*val_accuracy.*; got 'val_acc'.$",
+            "monitor must be one of (loss, accuracy, val_loss, val_accuracy|"
+            "accuracy, loss, val_accuracy, val_loss); got 'val_acc'.$",
         ),
         (
             {"rule": Patience(5), "monitor": "test_loss", "evaluate_test": True},
