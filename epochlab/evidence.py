@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import instance, integer
+from ._arguments import instance, integer
 
 CLAIM_MIME = "application/vnd.epochlab.claim+json"
 

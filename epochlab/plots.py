@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._checks import instance
+from ._arguments import instance
 from .evidence import _numbers, interval
 from .steps import TrainingPlan
 

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from typing import Any
 
-from ._checks import fraction, instance, integer
+from ._arguments import fraction, instance, integer
 
 
 def steps_per_epoch(n_samples: int, batch_size: int, *, drop_remainder: bool = False) -> int:

@@ -37,7 +37,7 @@ METHODS = multiprocessing.get_all_start_methods()
 START = "forkserver" if "forkserver" in METHODS else "spawn"
 PROCESSES = multiprocessing.get_context(START)
 if START == "forkserver":
-    PROCESSES.set_forkserver_preload(["epochlab.sweeps", "epochlab.callbacks"])
+    PROCESSES.set_forkserver_preload(["epochlab.training.grid", "epochlab.stopping.callback"])
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(24, 5)).astype("float32"), RNG.integers(0, 3, 24)

@@ -15,7 +15,8 @@ import tensorflow as tf
 from keras import callbacks, layers
 
 import epochlab
-from epochlab import Finding, Patience, Target, _calls, check_fit, load_data
+from epochlab import Finding, Patience, Target, check_fit, load_data
+from epochlab.checking import call as _calls
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 RNG = np.random.default_rng(0)

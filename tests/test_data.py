@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from epochlab import Data, _sources, _standins, evidence, load_data
+from epochlab import Data, evidence, load_data
+from epochlab.data import datasets as _sources
+from epochlab.data import standins as _standins
 
 REAL_FOLDER = os.environ.get("EPOCHLAB_DATA")
 SHIPPED_PATIENCE = _sources._PATIENCE

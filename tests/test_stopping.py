@@ -24,9 +24,9 @@ from epochlab import (
     SuccessiveIncreases,
     Target,
     replay,
-    stopping,
     sweep_rules,
 )
+from epochlab.stopping import rules
 
 NAN, INF = math.nan, math.inf
 TINY = float(np.finfo("float32").tiny)  # TensorFlow's comparisons take what is smaller for zero
@@ -197,7 +197,7 @@ def test_patience_is_the_installed_early_stopping_bit_for_bit(block):
     for name, least in AT_LEAST.items():
         assert counts[name] >= least, (name, counts)
     # keras#23559 took its meaning from the baseline.
-    assert counts["baseline"] >= 10 if stopping._BASELINE_HOLDS_WAIT else not counts["baseline"]
+    assert counts["baseline"] >= 10 if rules._BASELINE_HOLDS_WAIT else not counts["baseline"]
 
 
 class Script(keras.callbacks.Callback):
@@ -574,7 +574,7 @@ def test_every_reason_has_a_sentence():
 
 # A rule of one's own is one dataclass.
 @dataclass(frozen=True)
-class Plateau(stopping.Rule):
+class Plateau(rules.Rule):
     """Stop when the last `window` values lie within `width`."""
 
     window: int

@@ -38,7 +38,7 @@ METHODS = multiprocessing.get_all_start_methods()
 START = "forkserver" if "forkserver" in METHODS else "spawn"
 PROCESSES = multiprocessing.get_context(START)
 if START == "forkserver":
-    PROCESSES.set_forkserver_preload(["epochlab.sweeps"])
+    PROCESSES.set_forkserver_preload(["epochlab.training.grid"])
 
 
 def data(seed, n_train=200):

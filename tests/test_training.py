@@ -25,7 +25,7 @@ from epochlab import (
     train,
     training,
 )
-from epochlab._preparing import use_xla
+from epochlab.training.preparing import use_xla
 
 CLASSES = 4
 ALL = ("train", "validation", "test")

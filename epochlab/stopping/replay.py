@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._checks import instance, integer, is_number
-from .stopping import Rule, State, StopReason, StopReport, advance, begin, check_rule, report
+from .._arguments import instance, integer, is_number
+from .rules import Rule, State, StopReason, StopReport, advance, begin, check_rule, report
 
 _NOT_MEASURED = ["epochs", "steps", "seconds", "restored_epoch", "epoch", "step", "reason"]
 

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from .recorders import TrainEvaluation
-from .stopping import Rule
+from .rules import Rule
 
 _STEPS = ("train_step", "test_step", "compute_metrics", "make_train_function")
 _ADD_RATE = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)

@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from . import __version__
-from ._checks import instance
-from ._runs import Job, lock
+from .. import __version__
+from .._arguments import instance
+from .jobs import Job, lock
 
 
 def open_cache(cache: str | os.PathLike[str]) -> Path:

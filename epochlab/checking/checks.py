@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import gammaln
 
-from . import _monitors
-from ._calls import Call, Watch, batches_itself, batches_of, known_test_set, labels_of
-from ._checks import instance
-from .callbacks import EarlyStopping
-from .stopping import Patience
+from .._arguments import instance
+from ..stopping import monitors as _monitors
+from ..stopping.callback import EarlyStopping
+from ..stopping.rules import Patience
+from .call import Call, Watch, batches_itself, batches_of, known_test_set, labels_of
 
 _START = "notebooks/00_start_here.ipynb#Mistakes-that-Keras-lets-pass"
 _ITERATIONS = "notebooks/03_iterations.ipynb"

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from packaging.version import Version
 
-from ._checks import instance, integer, number
+from .._arguments import instance, integer, number
 
 # keras#23559, merged after Keras 3.15.1: any improvement resets the wait, whatever the baseline,
 # and a negative patience is refused.

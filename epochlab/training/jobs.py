@@ -14,9 +14,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from ._checks import instance
-from .data import Data
-from .training import train
+from .._arguments import instance
+from ..data.loading import Data
+from .run import train
 
 
 @dataclass(frozen=True)

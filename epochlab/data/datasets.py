@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _standins
+from . import standins as _standins
 
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}

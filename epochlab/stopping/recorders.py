@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ._checks import instance, integer
+from .._arguments import instance, integer
 
 
 class BatchRecorder(keras.callbacks.Callback):

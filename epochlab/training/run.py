@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from ._checks import instance, integer
-from ._preparing import check_model, check_rule_of, make_plan, use_xla
-from .data import Data
-from .steps import TrainingPlan
-from .stopping import Rule, StopReason, StopReport, advance, begin, report
+from .._arguments import instance, integer
+from ..data.loading import Data
+from ..steps import TrainingPlan
+from ..stopping.rules import Rule, StopReason, StopReport, advance, begin, report
+from .preparing import check_model, check_rule_of, make_plan, use_xla
 
 _EVALUATION_BATCH = 2_000  # rows at once: fast, and a convolution's activations stay in memory
 

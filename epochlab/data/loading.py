@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import evidence
-from ._checks import fraction, instance, integer
-from ._sources import SHAPES, TITLES, Images, find
+from .. import evidence
+from .._arguments import fraction, instance, integer
+from .datasets import SHAPES, TITLES, Images, find
 
 _DIGITS = tuple("0123456789")
 _THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -10,11 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from . import _monitors, evidence
-from ._checks import fraction, integer
-from ._sources import _MNIST_SHA256, TITLES, _sha256, find
-from .callbacks import EarlyStopping
-from .steps import num_batches, simulate_epochs, split_sizes
+from .. import evidence
+from .._arguments import fraction, integer
+from ..data.datasets import _MNIST_SHA256, TITLES, _sha256, find
+from ..steps import num_batches, simulate_epochs, split_sizes
+from ..stopping import monitors as _monitors
+from ..stopping.callback import EarlyStopping
 
 _KERAS = (
     keras.callbacks.EarlyStopping,

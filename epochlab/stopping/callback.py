@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from ._checks import instance
-from ._monitors import build, check_mode, possible_names, running_fit
-from ._states import check_same, describe, numbered, read, to_json, write
-from .stopping import Rule, State, StopReason, StopReport, advance, begin, check_rule, report
+from .._arguments import instance
+from .monitors import build, check_mode, possible_names, running_fit
+from .resuming import check_same, describe, numbered, read, to_json, write
+from .rules import Rule, State, StopReason, StopReport, advance, begin, check_rule, report
 
 
 class _Progress(NamedTuple):

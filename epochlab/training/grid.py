@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from . import evidence
-from ._cache import open_cache, read, write
-from ._checks import instance, integer
-from ._runs import Job, forget, run_job
-from .data import Data
-from .stopping import Rule, check_rule
+from .. import evidence
+from .._arguments import instance, integer
+from ..data.loading import Data
+from ..stopping.rules import Rule, check_rule
+from .jobs import Job, forget, run_job
+from .records import open_cache, read, write
 
 _TRAINING_KEYS = ("batch_size", "epochs", "steps")
 # What no key may be called.

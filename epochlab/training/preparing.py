@@ -3,11 +3,11 @@
 import keras
 import tensorflow as tf
 
-from ._checks import instance, integer
-from ._monitors import check_mode
-from .data import Data
-from .steps import TrainingPlan
-from .stopping import Rule, check_rule
+from .._arguments import instance, integer
+from ..data.loading import Data
+from ..steps import TrainingPlan
+from ..stopping.monitors import check_mode
+from ..stopping.rules import Rule, check_rule
 
 
 def check_model(model: keras.Model, data: Data) -> None:

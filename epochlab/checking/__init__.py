@@ -1,0 +1,1 @@
+"""Mistakes in a call of `fit`, named before training."""

@@ -1,0 +1,1 @@
+"""Images: MNIST, CIFAR-10, what stands in for them, and your own."""

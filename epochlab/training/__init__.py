@@ -1,0 +1,1 @@
+"""Training with whole epochs compiled: one run, and a grid of them."""
