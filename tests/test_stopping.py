@@ -285,7 +285,7 @@ IMPROVING = [0.9, 0.8, 0.7, 0.75, 0.6]
 
 @pytest.mark.parametrize(("holds", "stopped_epoch"), [(True, 3), (False, None)])
 def test_the_baseline_holds_the_wait_up_to_keras_3_15_1(monkeypatch, holds, stopped_epoch):
-    monkeypatch.setattr(stopping, "_BASELINE_HOLDS_WAIT", holds)
+    monkeypatch.setattr(rules, "_BASELINE_HOLDS_WAIT", holds)
     # Up to 3.15.1 the wait grows to 3 while it improves, so that the first worse epoch stops.
     assert replay(IMPROVING, Patience(2, baseline=0.5)).stopped_epoch == stopped_epoch
     # The best is the best, whatever the baseline; past it, both versions agree.
@@ -299,13 +299,13 @@ def test_the_baseline_holds_the_wait_up_to_keras_3_15_1(monkeypatch, holds, stop
 
 
 def test_negative_patience_in_both_versions(monkeypatch):
-    monkeypatch.setattr(stopping, "_BASELINE_HOLDS_WAIT", True)
+    monkeypatch.setattr(rules, "_BASELINE_HOLDS_WAIT", True)
     negative = Patience(-1, check_finite=False)
     for values in ([0.5], [0.5, 0.5], [0.5, 0.4, 0.6]):
         assert replay(values, negative) == replay(values, Patience(0, check_finite=False))
     with pytest.raises(ValueError, match="patience must be an integer, at least 0; got -1"):
         Patience(-1)
-    monkeypatch.setattr(stopping, "_BASELINE_HOLDS_WAIT", False)
+    monkeypatch.setattr(rules, "_BASELINE_HOLDS_WAIT", False)
     for check_finite in (True, False):
         with pytest.raises(ValueError, match="patience must be an integer, at least 0; got -1"):
             Patience(-1, check_finite=check_finite)
