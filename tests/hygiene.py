@@ -34,8 +34,8 @@ MOST_LINES = {  # where a notebook has more experiments than the rule of 150 lin
     "04_early_stopping": 270,
     "05_large_batches": 200,
     "06_learning_rate": 205,
-    "07_choosing_values": 250,
-    "08_more_devices": 250,
+    "08_choosing_values": 250,
+    "10_more_devices": 250,
 }
 SECTIONS = ["What people say", "Copy this", "Exercises", "References"]
 FRONT_SECTIONS = [
