@@ -1,5 +1,148 @@
 """Every private name of Keras and TensorFlow that this package uses, each with its fallback.
 
 A private name may be gone in the next release. Each function here has a test of what it finds
-today and of what happens where the name is missing: unknown, never an error.
+today and of what happens where the name is missing: unknown, never an error. The names:
+
+- of a model: `_flatten_layers`, `_compile_metrics`, `_compile_loss`, `_loss_tracker`,
+  `_outputs_struct`, `_symbolic_build`
+- of what `compile` makes of metrics: `_user_metrics`, `_user_weighted_metrics`, `_flat_metrics`,
+  `_flat_weighted_metrics`
+- of a metric: `_direction`
+- of Keras's `EarlyStopping`: `_set_monitor_op`
+- of an optimizer: `_exclude_from_weight_decay`
+- of a `tf.function`: `_omit_frequent_tracing_warning`
+- of Keras itself: the counters of automatic names in `keras.src`
 """
+
+import importlib
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+
+
+def flatten_layers(model: keras.Model) -> list[Any]:
+    """Return the model and all layers, those inside of others too; else those at the top."""
+    flatten = getattr(model, "_flatten_layers", None)
+    return [model, *model.layers] if flatten is None else list(flatten())
+
+
+def compiled_parts(model: keras.Model) -> list[Any]:
+    """Return what `compile` made of metrics and loss, each built with the first batch; else []."""
+    parts = (getattr(model, name, None) for name in ("_compile_metrics", "_compile_loss"))
+    return [part for part in parts if part is not None]
+
+
+def user_metrics(model: keras.Model) -> tuple[Any, Any] | None:
+    """Return `metrics` and `weighted_metrics` as `compile` got them, `None` where unknown."""
+    try:
+        compiled = model._compile_metrics
+        if compiled is None:
+            return None, None
+        return compiled._user_metrics, compiled._user_weighted_metrics
+    except AttributeError:
+        return None
+
+
+def loss_tracker(model: keras.Model) -> Any:
+    """Return the metric of the loss, which is another after each `compile`; else `None`."""
+    return getattr(model, "_loss_tracker", None)
+
+
+def outputs_struct(model: keras.Model) -> Any:
+    """Return a functional model's outputs, nested as `call` returns them; else `None`."""
+    return getattr(model, "_outputs_struct", None)
+
+
+def symbolic_build(model: keras.Model, data_batch: Any) -> None:
+    """Build the model, its metrics and its optimizer from the shapes of a batch; else do nothing.
+
+    With TensorFlow, `fit` leaves that to its first step; with JAX it does the same as this.
+    """
+    build = getattr(model, "_symbolic_build", None)
+    if build is not None:
+        build(data_batch=data_batch)
+
+
+def logged_names(model: keras.Model) -> set[str] | None:
+    """Return the names that the model's loss and metrics have in the logs.
+
+    `None` where the first batch must show it, since they are not built yet, and where unknown. No
+    metric needs a value for it: `F1Score` has none before its first batch.
+    """
+    names: set[str] = set()
+    compiled = getattr(model, "_compile_metrics", None)
+    try:
+        for metric in model.metrics:
+            results = _results(compiled) if metric is compiled else {metric.name: _result(metric)}
+            for name, result in results.items():
+                names |= result.keys() if isinstance(result, dict) else {name}
+    except (AttributeError, ValueError):  # a name is gone; not built
+        return None
+    return names
+
+
+def _results(compiled: Any) -> dict[str, Any]:
+    """Let Keras name the results of metrics, some of which may have none yet."""
+
+    def stand_in(group: Any) -> Any:
+        metrics = [
+            SimpleNamespace(name=m.name, result=lambda m=m: _result(m)) for m in group.metrics
+        ]
+        return SimpleNamespace(output_name=group.output_name, metrics=metrics)
+
+    flat = {
+        name: [group and stand_in(group) for group in getattr(compiled, name)]
+        for name in ("_flat_metrics", "_flat_weighted_metrics")
+    }
+    return type(compiled).result(SimpleNamespace(built=compiled.built, **flat))
+
+
+def _result(metric: Any) -> Any:
+    try:
+        return metric.result()
+    except Exception:  # whatever a metric raises that has seen nothing
+        return None
+
+
+def metric_mode(model: keras.Model, name: str) -> str | None:
+    """Return "min" or "max" for a metric's own name, `None` where Keras does not know it."""
+    for group in getattr(model, "metrics", ()):
+        for metric in getattr(group, "metrics", ()):
+            if metric.name == name:
+                return {"up": "max", "down": "min"}.get(getattr(metric, "_direction", ""))
+    return None
+
+
+def fails_on_auto(model: keras.Model, monitor: str) -> bool:
+    """Whether Keras's callbacks raise for mode "auto" after the first epoch; else `False`."""
+    probe = keras.callbacks.EarlyStopping(monitor)
+    probe.set_model(model)
+    try:
+        getattr(probe, "_set_monitor_op", lambda: None)()
+    except ValueError:
+        return True
+    return False
+
+
+def excludes_from_weight_decay(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether `exclude_from_weight_decay` was called, which no configuration tells."""
+    return hasattr(optimizer, "_exclude_from_weight_decay")
+
+
+def omit_tracing_warning(function: Any) -> None:
+    """Let a `tf.function` be traced anew without a warning; else TensorFlow warns of it."""
+    function._omit_frequent_tracing_warning = True
+
+
+def name_counters() -> dict[str, int] | None:
+    """Return the counters from which automatic names such as `auc_1` come, to be set back.
+
+    `None` where unknown.
+    """
+    try:
+        state = importlib.import_module("keras.src.backend.common.global_state")
+        return state.get_global_attribute("object_name_uids", defaultdict(int), True)
+    except (ImportError, AttributeError):
+        return None
