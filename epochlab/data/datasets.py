@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._arguments import instance
 from . import standins as _standins
 
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
@@ -60,6 +61,7 @@ _MEGABYTE = 1_000_000
 _lock = threading.Lock()  # the threads of a sweep must not all download the same file
 _failed_downloads: dict[str, str] = {}
 _announced: set[str] = set()
+_loaded: set[str] = set()
 
 
 class Images(NamedTuple):
@@ -72,12 +74,37 @@ class Images(NamedTuple):
     y_test: np.ndarray
     source_digits: np.ndarray | None = None  # of a stand-in: what each training image is made from
 
+    @property
+    def stand_in(self) -> bool:
+        return self.source_digits is not None
+
 
 def find(name: str) -> Images:
     """Return all images of the first source that has them, kept in memory for the next call."""
     offline = os.environ.get("EPOCHLAB_OFFLINE", "") not in ("", "0")
     with _lock:
-        return _find(name, _data_folder(), _keras_datasets(), offline)
+        images = _find(name, _data_folder(), _keras_datasets(), offline)
+        _loaded.add(name)
+    return images
+
+
+def is_real(name: str) -> bool:
+    """Whether `load_data(name)` gives the images of that name here, not the stand-in."""
+    check_name(name)
+    return not find(name).stand_in
+
+
+def loaded() -> list[str]:
+    """Return the names of the data sets that were loaded in this process."""
+    return sorted(_loaded)
+
+
+def check_name(name: str) -> None:
+    """Raise unless there is a data set of that name."""
+    wanted = " or ".join(f'"{known}"' for known in TITLES)
+    instance("name", name, str, wanted)
+    if name not in TITLES:
+        raise ValueError(f"name must be {wanted}; got {name!r}.")
 
 
 def _data_folder() -> Path | None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import evidence
-from .._arguments import fraction, instance, integer
-from .datasets import SHAPES, TITLES, Images, find
+from .._arguments import fraction, integer
+from .datasets import SHAPES, Images, check_name, find
 
 _DIGITS = tuple("0123456789")
 _THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -75,9 +75,7 @@ def load_data(
     >>> print("Loaded:", end=" "); print(load_data(n_train=500))  # doctest: +ELLIPSIS
     Loaded: ...MNIST...: 500 train, 2,000 validation, 2,000 test images of 28×28×1, 10 classes
     """
-    instance("name", name, str, '"mnist" or "cifar10"')
-    if name not in TITLES:
-        raise ValueError(f'name must be "mnist" or "cifar10"; got {name!r}.')
+    check_name(name)
     n_train = integer("n_train", n_train)
     n_validation = integer("n_validation", n_validation)
     n_test = integer("n_test", n_test)
@@ -112,7 +110,8 @@ def load_data(
         source=images.source,
         y_train_clean=y_train_clean if label_noise else None,
     )
-    evidence._real_data[name] = not data.stand_in
+    if hasattr(evidence, "_real_data"):
+        evidence._real_data[name] = not data.stand_in
     return data
 
 
