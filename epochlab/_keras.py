@@ -8,8 +8,9 @@ today and of what happens where the name is missing: unknown, never an error. Th
 - of what `compile` makes of metrics: `_user_metrics`, `_user_weighted_metrics`, `_flat_metrics`,
   `_flat_weighted_metrics`
 - of a metric: `_direction`
+- of a symbolic tensor: `_keras_history`
 - of Keras's `EarlyStopping`: `_set_monitor_op`
-- of an optimizer: `_exclude_from_weight_decay`
+- of an optimizer: `_learning_rate`, `_exclude_from_weight_decay`
 - of a `tf.function`: `_omit_frequent_tracing_warning`
 - of Keras itself: the counters of automatic names in `keras.src`
 """
@@ -34,15 +35,36 @@ def compiled_parts(model: keras.Model) -> list[Any]:
     return [part for part in parts if part is not None]
 
 
-def user_metrics(model: keras.Model) -> tuple[Any, Any] | None:
-    """Return `metrics` and `weighted_metrics` as `compile` got them, `None` where unknown."""
-    try:
-        compiled = model._compile_metrics
-        if compiled is None:
-            return None, None
-        return compiled._user_metrics, compiled._user_weighted_metrics
-    except AttributeError:
+def built_apart(model: keras.Model, outputs: Any) -> Any:
+    """Return a stand-in with the metrics that the first batch will give a model not yet built.
+
+    Nothing of the model is built, and automatic names such as `auc_1` are not used up. `None`
+    where unknown, also where Keras will refuse the loss or the metrics.
+    """
+    counters = name_counters()
+    if counters is None:
         return None
+    before = dict(counters)
+    try:
+        metrics, loss = model._compile_metrics, model._compile_loss
+        taken = [loss_tracker(model), metrics, *(loss.metrics if loss else ())]
+        rest = [metric for metric in model.metrics if not any(metric is part for part in taken)]
+        if metrics is not None:
+            user = metrics._user_metrics, metrics._user_weighted_metrics
+            metrics = type(metrics)(*user, output_names=metrics.output_names)
+            metrics.build(outputs, outputs)
+        if loss is not None:
+            loss = type(loss)(model.loss, output_names=loss.output_names)
+            loss.build(outputs, outputs)
+        rest += [taken[0], metrics, *(loss.metrics if loss else ())]
+    except Exception:  # a name is gone; or of what is wrong, fit itself will tell
+        return None
+    finally:
+        counters.clear()
+        counters.update(before)
+    built = [metric for metric in rest if metric is not None]
+    names = getattr(model, "output_names", None)
+    return SimpleNamespace(metrics=built, _compile_metrics=metrics, output_names=names)
 
 
 def loss_tracker(model: keras.Model) -> Any:
@@ -53,6 +75,11 @@ def loss_tracker(model: keras.Model) -> Any:
 def outputs_struct(model: keras.Model) -> Any:
     """Return a functional model's outputs, nested as `call` returns them; else `None`."""
     return getattr(model, "_outputs_struct", None)
+
+
+def producer(tensor: Any) -> Any:
+    """Return the layer or operation that a symbolic tensor comes from; else `None`."""
+    return getattr(getattr(tensor, "_keras_history", None), "operation", None)
 
 
 def symbolic_build(model: keras.Model, data_batch: Any) -> None:
@@ -72,8 +99,8 @@ def logged_names(model: keras.Model) -> set[str] | None:
     metric needs a value for it: `F1Score` has none before its first batch.
     """
     names: set[str] = set()
-    compiled = getattr(model, "_compile_metrics", None)
     try:
+        compiled = model._compile_metrics
         for metric in model.metrics:
             results = _results(compiled) if metric is compiled else {metric.name: _result(metric)}
             for name, result in results.items():
@@ -106,8 +133,13 @@ def _result(metric: Any) -> Any:
         return None
 
 
-def metric_mode(model: keras.Model, name: str) -> str | None:
-    """Return "min" or "max" for a metric's own name, `None` where Keras does not know it."""
+def metric_mode(model: Any, monitor: str) -> str | None:
+    """Return "min" or "max" for what a callback follows, `None` where Keras does not know it."""
+    name = monitor.removeprefix("val_").removeprefix("train_")
+    for output in getattr(model, "output_names", None) or ():
+        name = name.removeprefix(f"{output}_")
+    if name == "loss":
+        return "min"
     for group in getattr(model, "metrics", ()):
         for metric in getattr(group, "metrics", ()):
             if metric.name == name:
@@ -124,6 +156,13 @@ def fails_on_auto(model: keras.Model, monitor: str) -> bool:
     except ValueError:
         return True
     return False
+
+
+def learning_rate_schedule(optimizer: keras.optimizers.Optimizer) -> Any:
+    """Return the schedule that sets the learning rate, `None` if there is none or it is unknown."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
+    rate = getattr(optimizer, "_learning_rate", None)
+    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
 
 
 def excludes_from_weight_decay(optimizer: keras.optimizers.Optimizer) -> bool:

@@ -7,20 +7,24 @@ from types import GeneratorType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from .. import evidence
-from .._arguments import fraction, integer
-from ..data.datasets import _MNIST_SHA256, TITLES, _sha256, find
+from .. import _keras
+from .._arguments import fraction, instance, integer
 from ..steps import num_batches, simulate_epochs, split_sizes
-from ..stopping import monitors as _monitors
 from ..stopping.callback import EarlyStopping
+from ..stopping.recorders import TrainEvaluation
 
-_KERAS = (
+_FOLLOWERS = (
     keras.callbacks.EarlyStopping,
     keras.callbacks.ReduceLROnPlateau,
     keras.callbacks.ModelCheckpoint,
+)
+_ADD_RATE = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+# Whoever replaces one of these decides alone what is logged.
+_LOGGING = (
+    *("fit", "compile", "metrics", "train_step", "test_step", "make_train_function"),
+    *("compute_metrics", "get_metrics_result"),
 )
 
 
@@ -37,17 +41,32 @@ class Watch(NamedTuple):
         return type(self.callback).__name__
 
 
+class Source(NamedTuple):
+    """Data that `fit` goes through some times, in a number of steps if one is given."""
+
+    name: str
+    data: Any
+    argument: str
+    steps: int | None
+    times: int
+
+
 class Call:
     """The arguments of a call of `fit` and what follows from them."""
 
-    def __init__(self, model: keras.Model, arguments: dict[str, Any]) -> None:
-        given = SimpleNamespace(**arguments)
+    def __init__(self, model: keras.Model, defaults: dict[str, Any], said: dict[str, Any]) -> None:
+        given = SimpleNamespace(**defaults | said)
         self.model, self.given, self.x, self.y = model, given, given.x, given.y
         self.initial_epoch = integer("initial_epoch", given.initial_epoch, minimum=0)
-        last = integer("epochs", given.epochs, minimum=0)
-        self.epochs = range(self.initial_epoch, last)
+        self.last = integer("epochs", given.epochs, minimum=0)
+        self.epochs = range(self.initial_epoch, self.last)
+        self.one_at_a_time = said.get("epochs") == 1
         self.steps = _count("steps_per_epoch", given.steps_per_epoch)
         batch_size = _count("batch_size", given.batch_size)
+        self.freq = given.validation_freq
+        instance("validation_freq", self.freq, (int, list), "an integer or a list of epochs")
+        if not isinstance(self.freq, list):
+            integer("validation_freq", self.freq)
         callbacks = getattr(given.callbacks, "callbacks", given.callbacks)  # a CallbackList
         self.callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
 
@@ -69,13 +88,12 @@ class Call:
 
     @cached_property
     def ran(self) -> list[int]:
-        """How many batches each epoch runs where `steps_per_epoch` meets data that ends."""
+        """How many batches the first epochs run where `steps_per_epoch` meets data that ends."""
         if not (self.steps and self.batches and self.batches < math.inf and self.epochs):
             return []
         execution = self.model.steps_per_execution
-        return simulate_epochs(
-            self.batches, self.steps, len(self.epochs), steps_per_execution=execution
-        )
+        few = min(len(self.epochs), 4)
+        return simulate_epochs(self.batches, self.steps, few, steps_per_execution=execution)
 
     @cached_property
     def validation(self) -> tuple[Any, Any] | None:
@@ -84,15 +102,23 @@ class Call:
             return keras.utils.unpack_x_y_sample_weight(self.given.validation_data)[:2]
         return None if self.cut is None else (self.x, self.y)
 
-    @cached_property
-    def validations(self) -> int:
-        """How many epochs end with a validation."""
-        freq = self.given.validation_freq
-        if self.validation is None:
+    def validations(self, first: int = 0) -> int:
+        """How many epochs from `first` on end with a validation."""
+        first = max(first, self.initial_epoch)
+        if self.validation is None or first >= self.last:
             return 0
-        if isinstance(freq, int):
-            return sum((epoch + 1) % freq == 0 for epoch in self.epochs)
-        return sum(epoch + 1 in freq for epoch in self.epochs)
+        if isinstance(self.freq, list):
+            return len({epoch for epoch in self.freq if epoch - 1 in range(first, self.last)})
+        return self.last // self.freq - first // self.freq
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        found = [Source("x", self.x, "steps_per_epoch", self.steps, len(self.epochs))]
+        if self.validation is not None:
+            steps, data = self.given.validation_steps, self.validation[0]
+            times = self.validations()
+            found += [Source("validation_data", data, "validation_steps", steps, times)]
+        return found
 
     @cached_property
     def watches(self) -> list[Watch]:
@@ -100,35 +126,92 @@ class Call:
         for callback in self.callbacks:
             if isinstance(callback, EarlyStopping):
                 found.append(Watch(callback, callback.monitor, callback.rule.mode, True))
-            elif isinstance(callback, _KERAS):
+            elif isinstance(callback, _FOLLOWERS):
                 acts = getattr(callback, "save_best_only", True)
                 found.append(Watch(callback, callback.monitor, callback.mode, acts))
         return found
 
     @cached_property
-    def shell(self) -> keras.Model | None:
-        """A model that logs what this one will; `None` where only training shows that."""
-        return _shell(self.model)
+    def own_logs(self) -> bool:
+        """Whether the model may log something of its own."""
+        kind = type(self.model)
+        return any(getattr(kind, name, 0) is not getattr(keras.Model, name, 0) for name in _LOGGING)
+
+    @cached_property
+    def logs_as_keras(self) -> bool:
+        """Whether the logs hold what Keras puts there, and nothing of somebody's own."""
+        return not self.own_logs and all(map(_adds_nothing, self.callbacks))
+
+    @cached_property
+    def metrics(self) -> Any:
+        """The model, or a stand-in, with its metrics; `None` where only the first batch shows."""
+        model, outputs = self.model, _keras.outputs_struct(self.model)
+        if self.own_logs:
+            return None
+        if not all(part.built for part in _keras.compiled_parts(model)):
+            layers = _keras.flatten_layers(model)[1:]
+            # A layer of somebody's own may bring metrics as soon as it is built.
+            if not all(layer.built or is_keras(layer) for layer in layers):
+                return None
+            if isinstance(model, keras.Sequential):
+                # Names and modes do not depend on the shape of a single output.
+                outputs = keras.KerasTensor((None, 1), name="output")
+            model = None if outputs is None else _keras.built_apart(model, outputs)
+        return None if model is None or _keras.logged_names(model) is None else model
 
     @cached_property
     def names(self) -> set[str] | None:
         """What can be in the logs, `None` where only the first epoch shows it."""
-        if self.shell is None:
+        if self.metrics is None or not self.logs_as_keras:
             return None
-        validated = self.validation if self.validations or not self.epochs else None
-        callbacks = SimpleNamespace(callbacks=self.callbacks)
-        fit = {"validation_data": validated, "callbacks": callbacks}
-        return _monitors.possible_names(self.shell, fit)
+        names = _keras.logged_names(self.metrics)
+        possible = set(names)
+        if self.validation is not None and (self.validations() or not self.epochs):
+            possible |= {f"val_{name}" for name in names}
+        for callback in self.callbacks:
+            if isinstance(callback, TrainEvaluation):
+                possible |= {f"train_{name}" for name in names}
+            elif isinstance(callback, _ADD_RATE):
+                possible.add("learning_rate")
+        return possible
 
-    def layers(self, kind: type) -> Iterator[keras.layers.Layer]:
+    def lacks(self, name: str) -> bool:
+        """Whether a value will surely not be in the logs."""
+        if self.names is not None:
+            return name not in self.names
+        return self.logs_as_keras and name.startswith("val_") and self.validation is None
+
+    def layers(self, kind: type) -> Iterator[Any]:
         """Yield the layers of a kind, those in models and wrappers inside the model, too."""
-        found = self.model._flatten_layers(include_self=False)
-        return (layer for layer in found if isinstance(layer, kind))
+        return (layer for layer in _keras.flatten_layers(self.model) if isinstance(layer, kind))
+
+    def loss_of(self, index: int, name: Any) -> Any:
+        """Return the loss of an output or a target, `None` where there is none or it is unknown."""
+        loss = self.model.loss
+        if isinstance(loss, dict):
+            return loss.get(name)
+        if isinstance(loss, (list, tuple)):
+            return loss[index] if index < len(loss) else None
+        return loss
 
 
 def _count(name: str, value: Any) -> int | None:
     """Keras takes 0 for `None`."""
     return None if value is None or value == 0 else integer(name, value)
+
+
+def is_keras(thing: Any) -> bool:
+    return type(thing).__module__.split(".")[0] == "keras"
+
+
+def _adds_nothing(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback surely adds nothing to the logs of an epoch that is not known of it."""
+    kind = type(callback)
+    known = is_keras(callback) or kind.__module__.split(".")[0] == "epochlab"
+    if known and kind is not keras.callbacks.LambdaCallback:
+        return True
+    method = getattr(callback.on_epoch_end, "__func__", None)
+    return method is keras.callbacks.Callback.on_epoch_end
 
 
 def batches_itself(data: Any) -> bool:
@@ -142,75 +225,8 @@ def batches_of(data: Any) -> int | float | None:
     return num_batches(data) if known else None
 
 
-def _shell(model: keras.Model) -> keras.Model | None:
-    """Return a model with the same outputs, loss and metrics, built, without touching the model.
-
-    To build the model itself would draw its first weights, and with them random numbers.
-    """
-    if any(
-        getattr(type(model), name) is not getattr(keras.Model, name)
-        for name in (*_monitors._STEPS, "metrics", "compile")
-    ):
-        return None
-    compiled, loss = model._compile_metrics, model._compile_loss
-    if isinstance(model, keras.Sequential):
-        # Names and modes do not depend on the shape of a single output.
-        inputs = keras.Input((1,), name="input")
-        outputs = keras.layers.Identity(name="output")(inputs)
-    elif hasattr(model, "_outputs_struct"):
-        inputs, outputs = model.inputs, model._outputs_struct
-    else:
-        built = all(part is None or part.built for part in (compiled, loss))
-        return model if built else None
-    shell = keras.Model(inputs, outputs, name="shell")
-    try:
-        shell.compile(
-            optimizer=None,
-            loss=model.loss,
-            metrics=compiled and compiled._user_metrics,
-            weighted_metrics=compiled and compiled._user_weighted_metrics,
-            jit_compile=False,
-        )
-        for part in (shell._compile_metrics, shell._compile_loss):
-            if part is not None:
-                part.build(outputs, outputs)
-    except Exception:  # of what is wrong, fit itself will tell
-        return None
-    return shell
-
-
-def labels_of(y: Any) -> np.ndarray | None:
-    """Return class labels as a vector, those of one-hot rows too; `None` if `y` has none."""
-    if y is None or keras.tree.is_nested(y) or not hasattr(y, "shape"):
-        return None
-    y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] > 1:
-        one_hot = ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all()
-        return y.argmax(axis=1) if one_hot else None
-    y = y.reshape(-1) if y.ndim == 2 else y
-    whole = y.dtype.kind in "biuSUO" or (y.dtype.kind == "f" and (y == np.floor(y)).all())
-    return y if y.ndim == 1 and whole else None
-
-
-def known_test_set(x: Any, y: Any) -> str | None:
-    """Return the name of the data set whose test images or labels these are, if it is known."""
-    labels = labels_of(y)
-    if labels is not None and labels.dtype.kind in "biuf":
-        content = labels.astype(np.uint8).tobytes()  # as keras.datasets has them
-        if _sha256(content) == _MNIST_SHA256["y_test"]:
-            return TITLES["mnist"]
-    if not hasattr(x, "shape"):
-        return None
-    images = np.asarray(x)
-    if images.dtype.kind not in "uif" or not images.size:
-        return None
-    scale = 255 if images.max() <= 1 else 1
-    images = np.rint(images.reshape(len(images), -1) * scale).clip(0, 255).astype(np.uint8)
-    for name in evidence._real_data:  # what load_data has loaded, so that nothing is loaded here
-        loaded = find(name)
-        test = loaded.x_test.reshape(len(loaded.x_test), -1)
-        if test.shape[1] == images.shape[1]:
-            rows = {row.tobytes() for row in test}
-            if 2 * sum(row.tobytes() in rows for row in images) > len(images):
-                return loaded.source
-    return None
+def loss_name(loss: Any) -> str:
+    """Return what a loss is called, however it was given: "sparsecategoricalcrossentropy"."""
+    if not isinstance(loss, str):
+        loss = getattr(loss, "__name__", type(loss).__name__)
+    return {"ce": "crossentropy"}.get(loss, loss).lower().replace("_", "")

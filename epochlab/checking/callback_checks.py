@@ -1,0 +1,196 @@
+"""Mistakes in what callbacks follow, and in how long they wait for it."""
+
+import string
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from .. import _keras
+from ..stopping.callback import EarlyStopping
+from ..stopping.rules import Patience
+from .call import Call, Watch
+from .finding import STOPPING, Finding
+
+_PATIENCE = f"{STOPPING}#Patience-costs-epochs,-and-a-long-one-saves-you-only-if-you-restore"
+
+
+def wrong_mode(call: Call) -> Iterator[Finding]:
+    for watch in call.watches:
+        right = call.metrics and _keras.metric_mode(call.metrics, watch.monitor)
+        if watch.acts and right and watch.mode not in (right, "auto"):
+            refused = (
+                "fit refuses it"
+                if isinstance(watch.callback, EarlyStopping)
+                else (f"{watch.kind} takes the worst epoch for the best")
+            )
+            yield Finding(
+                "wrong-mode",
+                symptom=f"{refused}.",
+                cause=f'{watch.kind} has mode="{watch.mode}" for {watch.monitor}, of which '
+                f"{'higher' if right == 'max' else 'lower'} is better.",
+                cure=f'Set mode="{right}".',
+            )
+
+
+def undecidable_mode(call: Call) -> Iterator[Finding]:
+    for watch in call.watches:
+        if _is_undecidable(call, watch) and not _is_missing(call, watch):
+            yield Finding(
+                "undecidable-mode",
+                symptom="fit raises a ValueError after the whole first epoch.",
+                cause=f'{watch.kind} has mode "auto", and Keras does not know whether '
+                f"{watch.monitor} is better when it is higher or lower.",
+                cure='Set mode="min" or mode="max".',
+            )
+
+
+def _is_undecidable(call: Call, watch: Watch) -> bool:
+    decided = watch.mode != "auto" or getattr(watch.callback, "monitor_op", None) is not None
+    known = not decided and call.metrics is not None
+    return known and _keras.fails_on_auto(call.metrics, watch.monitor)
+
+
+def _is_missing(call: Call, watch: Watch) -> bool:
+    return watch.acts and call.lacks(watch.monitor)
+
+
+def missing_monitor(call: Call) -> Iterator[Finding]:
+    for watch in call.watches:
+        if not _is_missing(call, watch):
+            continue
+        never = call.validation is not None and not call.validations()
+        if _is_undecidable(call, watch):
+            symptom = "fit raises a ValueError after the whole first epoch."
+        elif isinstance(watch.callback, EarlyStopping) and not never:
+            symptom = "fit refuses it."
+        elif isinstance(watch.callback, keras.callbacks.ReduceLROnPlateau):
+            symptom = "The learning rate is never reduced."
+        elif isinstance(watch.callback, keras.callbacks.ModelCheckpoint):
+            symptom = "Each epoch is saved over the one before, better or not."
+        else:
+            symptom = "Training never stops early, and no best weights are restored."
+        yield Finding(
+            "missing-monitor",
+            symptom=symptom,
+            cause=f"{watch.kind} monitors {watch.monitor}, which will not be in the logs"
+            f"{_why(call, watch.monitor)}.",
+            cure=f"Monitor {_known(call)}; val_ needs validation data.",
+        )
+
+
+def _known(call: Call) -> str:
+    return f"one of {', '.join(sorted(call.names))}" if call.names else "loss"
+
+
+def _why(call: Call, name: str) -> str:
+    if not name.startswith("val_"):
+        return ""
+    if call.validation is None:
+        return ": there is no validation data"
+    if not call.validations():
+        return f": validation_freq={call.freq} leaves no epoch validated"
+    return ""
+
+
+def missing_in_path(call: Call) -> Iterator[Finding]:
+    for callback in call.callbacks if call.epochs else ():
+        if not isinstance(callback, keras.callbacks.ModelCheckpoint):
+            continue
+        by_batch = callback.save_freq != "epoch"
+        unvalidated = call.validations() < len(call.epochs)
+        for field in sorted(_fields(callback.filepath) - {"epoch", "batch" if by_batch else ""}):
+            sometimes = field.startswith("val_") and (by_batch or unvalidated)
+            if call.lacks(field) or (sometimes and call.logs_as_keras):
+                when = "after a batch" if by_batch else "after an epoch"
+                yield Finding(
+                    "missing-in-path",
+                    symptom=f"fit raises a KeyError when it saves {when}.",
+                    cause=f"The path of {type(callback).__name__} asks for {{{field}}}, which "
+                    f"is not in the logs of each{_why(call, field)}.",
+                    cure=f"Ask for {{epoch}} or {_known(call)}, in braces.",
+                )
+
+
+def _fields(path: str) -> set[str]:
+    try:
+        return {field for _, field, _, _ in string.Formatter().parse(path) if field}
+    except ValueError:  # Keras will tell
+        return set()
+
+
+def patience_0(call: Call) -> Iterator[Finding]:
+    for callback in call.callbacks:
+        waiting = _waiting(callback)
+        if waiting is not None and waiting.patience <= 0:
+            yield Finding(
+                "patience-0",
+                symptom="Training ends with the first epoch that is no better than the best.",
+                cause=f"patience={waiting.patience} waits for nothing; 1 stops at the same epoch.",
+                cure="Wait for several epochs, such as patience=5, and restore the best weights.",
+                see=_PATIENCE,
+            )
+
+
+def _waiting(callback: keras.callbacks.Callback) -> Any:
+    """Return what has the patience of an early stop, `None` where nothing has."""
+    rule = callback.rule if isinstance(callback, EarlyStopping) else callback
+    return rule if isinstance(rule, (keras.callbacks.EarlyStopping, Patience)) else None
+
+
+def no_effect(call: Call) -> Iterator[Finding]:
+    # One epoch is a trial run, of which nobody expects an early stop.
+    for watch in call.watches if len(call.epochs) > 1 else ():
+        waiting = _waiting(watch.callback)
+        plateau = isinstance(watch.callback, keras.callbacks.ReduceLROnPlateau)
+        if _is_missing(call, watch) or _is_undecidable(call, watch):
+            continue
+        if waiting is not None and waiting.start_from_epoch >= call.last:
+            yield Finding(
+                "late-start",
+                symptom="Training never stops early, and no best weights are restored.",
+                cause=f"start_from_epoch={waiting.start_from_epoch} counts epochs from 0, and "
+                f"epochs={call.last} ends before.",
+                cure="Start earlier, or train for more epochs.",
+            )
+        elif waiting is not None or plateau:
+            waiting = waiting or watch.callback
+            first = max(getattr(waiting, "start_from_epoch", 0), call.initial_epoch)
+            validated = watch.monitor.startswith("val_")
+            looks = call.validations(first) if validated else call.last - first
+            restores = getattr(watch.callback, "restore_best_weights", False)
+            if waiting.patience >= looks and not restores:
+                yield Finding(
+                    "long-patience",
+                    symptom="The learning rate is never reduced."
+                    if plateau
+                    else "Training never stops early, and no best weights are restored.",
+                    cause=f"patience={waiting.patience}, but {watch.monitor} is seen {looks} "
+                    "times, and the first is the best so far.",
+                    cure="Wait for fewer epochs, or train for more; or restore the best weights.",
+                    see=_PATIENCE,
+                )
+
+
+def scheduled_plateau(call: Call) -> Iterator[Finding]:
+    plateaus = (keras.callbacks.ReduceLROnPlateau,)
+    schedule = call.model.optimizer and _keras.learning_rate_schedule(call.model.optimizer)
+    if schedule is not None and any(isinstance(c, plateaus) for c in call.callbacks):
+        yield Finding(
+            "scheduled-plateau",
+            symptom="fit raises a TypeError at the first plateau, after any number of epochs.",
+            cause=f"ReduceLROnPlateau sets the learning rate, which {type(schedule).__name__} "
+            "sets already.",
+            cure="Take one of the two.",
+        )
+
+
+CHECKS = (
+    wrong_mode,
+    undecidable_mode,
+    missing_monitor,
+    missing_in_path,
+    patience_0,
+    no_effect,
+    scheduled_plateau,
+)

@@ -1,0 +1,189 @@
+"""Mistakes in the data, in how it is cut, and in how many steps go through it."""
+
+import math
+from collections.abc import Iterator
+from types import GeneratorType
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..data import datasets
+from .call import Call, batches_itself, batches_of, loss_name
+from .finding import ITERATIONS, STOPPING, Finding
+
+_CHANCE = math.log(1e-6)
+
+
+def short_epochs(call: Call) -> Iterator[Finding]:
+    rest = call.batches % call.ran[0] if call.ran else 0  # what the last epoch of a pass runs
+    if rest and rest < call.steps <= call.batches <= len(call.epochs) * call.ran[0]:
+        first = ", ".join(map(str, call.ran)) + (", …" if len(call.epochs) > len(call.ran) else "")
+        yield Finding(
+            "short-epochs",
+            symptom=f"The epochs run {first} batches, and the log of a short one is that of few "
+            "batches.",
+            cause=f"One pass has {call.batches} batches. With steps_per_epoch={call.steps}, Keras "
+            "goes on with it in the next epoch; where it ends, the epoch ends.",
+            cure="Leave steps_per_epoch out.",
+            see=f"{ITERATIONS}#steps_per_epoch-rounded-down-makes-every-second-epoch-a-stub",
+        )
+
+
+def too_many_steps(call: Call) -> Iterator[Finding]:
+    if call.ran and call.steps > call.batches:
+        yield Finding(
+            "too-many-steps",
+            symptom=f"Each epoch runs {call.batches} batches, not {call.steps}, and warns that "
+            "the input ran out of data.",
+            cause=f"steps_per_epoch={call.steps}, but the data ends after {call.batches} batches.",
+            cure="Leave steps_per_epoch out, or let a dataset repeat().",
+        )
+
+
+def endless_data(call: Call) -> Iterator[Finding]:
+    for source in call.sources:
+        if source.times and not source.steps and batches_of(source.data) == math.inf:
+            yield Finding(
+                "endless-data",
+                symptom=f"The first {'epoch' if source.name == 'x' else 'validation'} never ends.",
+                cause=f"{source.name} never ends, and nothing says how many batches to take.",
+                cure=f"Give {source.argument}, or do not repeat().",
+            )
+
+
+def spent_generator(call: Call) -> Iterator[Finding]:
+    for source in call.sources:
+        if isinstance(source.data, GeneratorType) and not source.steps and source.times > 1:
+            yield Finding(
+                "spent-generator",
+                symptom=f"After the first of {source.times} times, only its first two batches are "
+                "used, again and again.",
+                cause=f"{source.name} is a Python generator, which ends once and for all, and "
+                "Keras keeps no more than the two batches that it looked at beforehand.",
+                cure="Hand over arrays, a PyDataset or a tf.data.Dataset, such as "
+                f"Dataset.from_generator; or a generator that never ends, with {source.argument}.",
+            )
+
+
+def zero_batches(call: Call) -> Iterator[Finding]:
+    cause = "has no batch: with drop_remainder=True, fewer samples than a batch are none."
+    cure = "Take a smaller batch, or do not drop the remainder."
+    # Of a PyDataset without a batch, Keras tells.
+    if call.batches == 0 and not isinstance(call.x, keras.utils.PyDataset):
+        symptom = "fit trains nothing, raises nothing, and returns an empty history."
+        yield Finding("zero-batches", symptom, f"The training data {cause}", cure)
+    validation = call.validation and call.validation[0]
+    if isinstance(validation, tf.data.Dataset) and batches_of(validation) == 0:
+        symptom = "Nothing is validated: no val_ value is in the logs, for no callback either."
+        yield Finding("zero-batches", symptom, f"The validation data {cause}", cure)
+
+
+def ignored_batch_size(call: Call) -> Iterator[Finding]:
+    handed = [("batch_size", call.x)]
+    if call.validation is not None:
+        handed += [("validation_batch_size", call.validation[0])]
+    for name, data in handed:
+        size = getattr(call.given, name)
+        if size and batches_itself(data):
+            yield Finding(
+                "ignored-batch-size",
+                symptom=f"The batches stay as they are, and {name}={size} is ignored.",
+                cause=f"A {type(data).__name__} comes in batches.",
+                cure=f"Make the batches there, as with Dataset.batch, and leave {name} out.",
+            )
+
+
+def sorted_split(call: Call) -> Iterator[Finding]:
+    keyed = call.y.items() if isinstance(call.y, dict) else enumerate(keras.tree.flatten(call.y))
+    for index, (name, y) in enumerate(keyed if call.cut else ()):
+        labels = labels_of(y, call.loss_of(index, name))
+        if labels is None:
+            continue
+        names, first, counts = np.unique(labels, return_index=True, return_counts=True)
+        n, unseen = len(labels), first >= call.cut
+        # What has a chance of one in a million in shuffled data is no chance.
+        withheld = unseen & (np.log(1 - call.cut / n) * counts < _CHANCE)
+        blocks = 1 + np.count_nonzero(labels[1:] != labels[:-1])
+        ways = math.lgamma(len(names) + 1) - math.lgamma(n + 1)
+        ways += sum(math.lgamma(count + 1) for count in counts)
+        if withheld.any() or (blocks == len(names) > 1 and ways < _CHANCE):
+            kinds = len(np.unique(labels[call.cut :]))
+            yield Finding(
+                "sorted-split",
+                symptom=f"The validation data has {kinds} of {len(names)} labels, and training "
+                f"never sees {unseen.sum()} of them: val_ values say nothing.",
+                cause="y is in the order of its labels, and validation_split cuts off the end "
+                "before anything is shuffled.",
+                cure="Shuffle x and y together first, or pass validation_data.",
+                see=f"{ITERATIONS}#validation_split-cuts-off-the-tail,-before-any-shuffling",
+            )
+
+
+def test_set(call: Call) -> Iterator[Finding]:
+    watch = next((w for w in call.watches if w.acts and w.monitor.startswith("val_")), None)
+    if watch is None or call.given.validation_data is None:
+        return
+    if known := known_test_set(*call.validation):
+        yield Finding(
+            "test-set",
+            symptom="The test score comes out too good, and nothing is left to tell.",
+            cause=f"{watch.kind} chooses by {watch.monitor}, and validation_data is the test set "
+            f"of {known}.",
+            cure="Validate on a part of the training set, and test once, at the end.",
+            see=f"{STOPPING}#The-score-that-chose-the-epoch-is-too-good",
+        )
+
+
+def labels_of(y: Any, loss: Any = "crossentropy") -> np.ndarray | None:
+    """Return class labels as a vector, those of one-hot rows too; `None` if `y` has none.
+
+    Whole numbers are labels only to a loss of classes: others take them for quantities.
+    """
+    if y is None or keras.tree.is_nested(y) or not hasattr(y, "shape"):
+        return None
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] > 1:
+        one_hot = ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all()
+        return y.argmax(axis=1) if one_hot else None
+    y = y.reshape(-1) if y.ndim == 2 else y
+    whole = y.dtype.kind in "biuSUO" or (y.dtype.kind == "f" and (y == np.floor(y)).all())
+    of_classes = any(word in loss_name(loss) for word in ("crossentropy", "hinge"))
+    return y if y.ndim == 1 and whole and of_classes else None
+
+
+def known_test_set(x: Any, y: Any) -> str | None:
+    """Return the name of the data set whose test images or labels these are, if it is known."""
+    labels = labels_of(y)
+    if labels is not None and labels.dtype.kind in "biuf":
+        content = labels.astype(np.uint8).tobytes()  # as keras.datasets has them
+        if datasets._sha256(content) == datasets._MNIST_SHA256["y_test"]:
+            return datasets.TITLES["mnist"]
+    if not hasattr(x, "shape"):
+        return None
+    images = np.asarray(x)
+    if images.dtype.kind not in "uif" or not images.size or not np.isfinite(images).all():
+        return None
+    scale = 255 if images.max() <= 1 else 1
+    images = np.rint(images.reshape(len(images), -1) * scale).clip(0, 255).astype(np.uint8)
+    for name in datasets.loaded():  # so that nothing is loaded here
+        loaded = datasets.find(name)
+        test = loaded.x_test.reshape(len(loaded.x_test), -1)
+        if test.shape[1] == images.shape[1]:
+            rows = {row.tobytes() for row in test}
+            if 2 * sum(row.tobytes() in rows for row in images) > len(images):
+                return loaded.source
+    return None
+
+
+CHECKS = (
+    short_epochs,
+    too_many_steps,
+    endless_data,
+    spent_generator,
+    zero_batches,
+    ignored_batch_size,
+    sorted_split,
+    test_set,
+)

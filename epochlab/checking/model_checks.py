@@ -1,0 +1,123 @@
+"""Mistakes in the model: in its last layer, its state, its normalization."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from .. import _keras
+from .call import Call, is_keras, loss_name
+from .finding import ITERATIONS, Finding
+
+
+def no_epochs(call: Call) -> Iterator[Finding]:
+    if call.initial_epoch and not call.epochs:
+        yield Finding(
+            "no-epochs",
+            symptom="fit trains nothing, raises nothing, and returns an empty history.",
+            cause=f"initial_epoch={call.initial_epoch}, and epochs={call.last} is the last epoch, "
+            "not how many more to run.",
+            cure=f"To run {call.last} more, set epochs={call.initial_epoch + call.last}.",
+        )
+
+
+def constant_softmax(call: Call) -> Iterator[Finding]:
+    for layer in call.layers(keras.layers.Dense):
+        if layer.units == 1 and layer.activation is keras.activations.softmax:
+            yield Finding(
+                "constant-softmax",
+                symptom=f"{layer.name} returns 1 for every sample, and never learns.",
+                cause="softmax makes its outputs add up to 1, and this layer has only one.",
+                cure='For two classes: Dense(1, activation="sigmoid") and "binary_crossentropy".',
+            )
+
+
+def wrong_logits(call: Call) -> Iterator[Finding]:
+    for index, (name, layer) in enumerate(_last_layers(call.model)):
+        loss = call.loss_of(index, name)
+        expected, made = _expects_logits(loss), _makes_logits(layer)
+        if made is None or expected is None or made == expected:
+            continue
+        yield Finding(
+            "wrong-logits",
+            symptom="The loss is wrong, and training slow, or stuck."
+            + ("" if made else " In simple cases, Keras sees it, warns, and mends it."),
+            cause=f"{layer.name} returns {'logits' if made else 'probabilities'}, and the loss has "
+            f"from_logits={expected}.",
+            cure=f"Set from_logits={made} in the loss, as in "
+            f"SparseCategoricalCrossentropy(from_logits={made}).",
+        )
+
+
+def _last_layers(model: Any) -> list[tuple[Any, Any]]:
+    """Return the name and the layer of each output, as far as they are known."""
+    if isinstance(model, keras.Sequential):
+        found = [(None, model.layers[-1])] if model.layers else []
+    else:
+        outputs = _keras.outputs_struct(model)
+        flat = keras.tree.flatten(outputs)
+        names = sorted(outputs) if isinstance(outputs, dict) else getattr(model, "output_names", ())
+        found = list(zip(names, map(_keras.producer, flat), strict=False))
+    return [
+        (name, inner[0][1] if (inner := _last_layers(layer)) else layer) for name, layer in found
+    ]
+
+
+def _expects_logits(loss: Any) -> bool | None:
+    """Whether a cross-entropy takes logits; `None` for every other loss."""
+    if isinstance(loss, keras.losses.Loss):
+        return getattr(loss, "from_logits", None)
+    known = isinstance(loss, str) or getattr(loss, "__module__", "").startswith("keras.")
+    return False if known and "crossentropy" in loss_name(loss) else None
+
+
+def _makes_logits(layer: Any) -> bool | None:
+    """Whether a layer returns logits; `None` where it may return anything."""
+    activation = getattr(layer, "activation", None)
+    if isinstance(layer, keras.layers.Softmax) or activation in (
+        keras.activations.softmax,
+        keras.activations.sigmoid,
+    ):
+        return False
+    # An Activation may pass on probabilities, as in mixed precision.
+    linear = activation is keras.activations.linear and is_keras(layer)
+    return True if linear and not isinstance(layer, keras.layers.Activation) else None
+
+
+def lone_sample(call: Call) -> Iterator[Finding]:
+    if not call.is_arrays or call.n_train - (call.batches - 1) * call.batch_size != 1:
+        return
+    if call.ran and len(call.epochs) * call.ran[0] < call.batches:  # not reached
+        return
+    for layer in call.layers(keras.layers.BatchNormalization):
+        # With more axes, one sample still has a mean and a variance over the others.
+        ndim = layer.input_spec.ndim if layer.built else len(call.leaf.shape)
+        if layer.trainable and ndim == 2:
+            yield Finding(
+                "lone-sample",
+                symptom=f"For one batch of each epoch, {layer.name} returns its beta, whatever "
+                "the sample, and its moving variance is drawn towards 0.",
+                cause=f"{call.n_train} samples in batches of {call.batch_size} leave one alone, "
+                "which has no variance.",
+                cure="Take another batch size, or drop the remainder in tf.data.",
+            )
+            return
+
+
+def trained_model(call: Call) -> Iterator[Finding]:
+    iterations = getattr(call.model.optimizer, "iterations", None)
+    updates = 0 if iterations is None else int(iterations.numpy())
+    # Whoever says that it is for one epoch goes on in a loop.
+    if updates and not call.initial_epoch and not call.one_at_a_time:
+        yield Finding(
+            "trained-model",
+            symptom="Training goes on where it was, a learning-rate schedule, too, while the "
+            "history begins anew with epoch 1.",
+            cause=f"The model has been trained before: {updates} updates.",
+            cure="Build a new model; or, to go on, set initial_epoch to the epochs so far and "
+            "epochs to those in all.",
+            see=f"{ITERATIONS}#Keras-counts-batches,-the-short-last-one-too",
+        )
+
+
+CHECKS = (no_epochs, constant_softmax, wrong_logits, lone_sample, trained_model)
