@@ -1,10 +1,11 @@
 """Argument checks that name the argument, the value and what would be right."""
 
 import math
+import os
+from numbers import Real
 from operator import index
+from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 
 def instance(name: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> None:
@@ -15,13 +16,14 @@ def instance(name: str, value: Any, kind: type | tuple[type, ...], wanted: str) 
     TypeError: drop_remainder must be True or False; got 1 (int).
     """
     if not isinstance(value, kind):
-        raise TypeError(f"{name} must be {wanted}; got {value!r} ({type(value).__name__}).")
+        raise _wrong_type(f"{name} must be {wanted}", value)
 
 
 def integer(name: str, value: Any, *, minimum: int = 1) -> int:
     """Return `value` as a Python int, or raise `TypeError`/`ValueError` naming the argument.
 
-    NumPy integers are welcome; booleans, floats (3.0 too) and strings are refused.
+    Whatever `operator.index` takes is welcome, arrays and tensors of shape () too; booleans of
+    any library, floats (3.0 too) and strings are refused.
 
     >>> integer("batch_size", 32)
     32
@@ -31,14 +33,13 @@ def integer(name: str, value: Any, *, minimum: int = 1) -> int:
     """
     wanted = f"{name} must be an integer, at least {minimum}"
     try:
-        # NumPy before 2.3 takes its own booleans for an index.
-        if isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool":
-            raise TypeError
         number = index(value)
-    except TypeError:
-        raise TypeError(f"{wanted}; got {value!r} ({type(value).__name__}).") from None
+    except (TypeError, AttributeError):  # the latter from TensorFlow's floats
+        raise _wrong_type(wanted, value) from None
+    if _is_boolean(value):
+        raise _wrong_type(wanted, value)
     if number < minimum:
-        raise ValueError(f"{wanted}; got {number}.")
+        raise ValueError(f"{wanted}; got {_text(number)}.")
     return number
 
 
@@ -50,12 +51,15 @@ def fraction(name: str, value: Any) -> float:
     ValueError: validation_split must be a number in [0, 1); got 1.5.
     """
     wanted = f"{name} must be a number in [0, 1)"
-    # NumPy floats are floats in spirit: take what converts, but no strings and no booleans.
-    if isinstance(value, (str, bytes, bool)) or not hasattr(value, "__float__"):
-        raise TypeError(f"{wanted}; got {value!r} ({type(value).__name__}).")
-    number = float(value)
+    # Arrays and tensors of shape () are floats in spirit, as they are to Keras; strings are not.
+    if isinstance(value, (str, bytes)) or _is_boolean(value):
+        raise _wrong_type(wanted, value)
+    try:
+        number = _float(value)
+    except (TypeError, ValueError):
+        raise _wrong_type(wanted, value) from None
     if not 0.0 <= number < 1.0:
-        raise ValueError(f"{wanted}; got {value!r}.")
+        raise ValueError(f"{wanted}; got {_text(value)}.")
     return number
 
 
@@ -70,16 +74,58 @@ def number(name: str, value: Any, *, minimum: float = -math.inf) -> float:
     if minimum > -math.inf:
         wanted += f", at least {minimum}"
     if not is_number(value):
-        raise TypeError(f"{wanted}; got {value!r} ({type(value).__name__}).")
-    if not (math.isfinite(value) and value >= minimum):
-        raise ValueError(f"{wanted}; got {value!r}.")
+        raise _wrong_type(wanted, value)
+    if not (math.isfinite(_float(value)) and value >= minimum):
+        raise ValueError(f"{wanted}; got {_text(value)}.")
     return float(value)
 
 
 def is_number(value: Any) -> bool:
     """Whether `value` is a real number, of Python or NumPy: no boolean, no string, no array.
 
-    >>> is_number(np.float32(0.5)), is_number(True), is_number("0.5"), is_number(np.zeros(2))
-    (True, False, False, False)
+    >>> is_number(0.5), is_number(10**400), is_number(True), is_number("0.5"), is_number([0.5])
+    (True, True, False, False, False)
     """
-    return isinstance(value, (float, int, np.floating, np.integer)) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def path(name: str, value: Any, wanted: str) -> Path:
+    """Return `value` as a path, or raise `TypeError`/`ValueError` naming the argument.
+
+    An empty string is refused: to `Path` it would mean the current folder.
+
+    >>> path("state_path", "", "a file to resume from")
+    Traceback (most recent call last):
+    ValueError: state_path must be a file to resume from; got ''.
+    """
+    instance(name, value, (str, os.PathLike), wanted)
+    text = os.fspath(value)
+    instance(name, text, str, wanted)
+    if not text.strip():
+        raise ValueError(f"{name} must be {wanted}; got {text!r}.")
+    return Path(text)
+
+
+def _is_boolean(value: Any) -> bool:
+    """Whether `value` is a boolean of Python, or of a library whose numbers have a `dtype`."""
+    return isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
+
+
+def _float(value: Any) -> float:
+    """`value` as a float: infinity stands for what is too large for one, of either sign."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _text(value: Any) -> str:
+    """`value` as Python writes it, which refuses to write integers of over 4,300 digits."""
+    try:
+        return repr(value)
+    except ValueError:
+        return "an integer of thousands of digits"
+
+
+def _wrong_type(wanted: str, value: Any) -> TypeError:
+    return TypeError(f"{wanted}; got {_text(value)} ({type(value).__name__}).")
