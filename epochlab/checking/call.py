@@ -62,7 +62,7 @@ class Call:
         self.epochs = range(self.initial_epoch, self.last)
         self.one_at_a_time = said.get("epochs") == 1
         self.steps = _count("steps_per_epoch", given.steps_per_epoch)
-        batch_size = _count("batch_size", given.batch_size)
+        self.batch_size = _count("batch_size", given.batch_size)
         self.freq = given.validation_freq
         instance("validation_freq", self.freq, (int, list), "an integer or a list of epochs")
         if not isinstance(self.freq, list):
@@ -73,23 +73,23 @@ class Call:
         leaves = keras.tree.flatten(self.x)
         self.is_arrays = bool(leaves) and all(hasattr(leaf, "shape") for leaf in leaves)
         split = fraction("validation_split", given.validation_split)
-        self.cut = None  # where validation_split cuts
+        self.cut = 0  # where validation_split cuts
+        self.batches = 0  # of one pass over the data; 0, too, where that is unknown or has no end
         if self.is_arrays:
             self.leaf, self.n_train = leaves[0], int(leaves[0].shape[0])
             if split and given.validation_data is None:
                 self.n_train, _ = split_sizes(self.n_train, split)
                 self.cut = self.n_train
-            if batch_size is None:  # Keras then cuts the data into as many batches as steps
-                batch_size = max(1, -(-self.n_train // self.steps)) if self.steps else 32
-            self.batches = -(-self.n_train // batch_size)
-        else:
-            self.batches = batches_of(self.x)
-        self.batch_size = batch_size
+            if not self.batch_size:  # Keras then cuts the data into as many batches as steps
+                self.batch_size = max(1, -(-self.n_train // self.steps)) if self.steps else 32
+            self.batches = -(-self.n_train // self.batch_size)
+        elif (batches := batches_of(self.x)) and batches < math.inf:
+            self.batches = int(batches)
 
     @cached_property
     def ran(self) -> list[int]:
         """How many batches the first epochs run where `steps_per_epoch` meets data that ends."""
-        if not (self.steps and self.batches and self.batches < math.inf and self.epochs):
+        if not (self.steps and self.batches and self.epochs):
             return []
         execution = self.model.steps_per_execution
         few = min(len(self.epochs), 4)
@@ -100,7 +100,7 @@ class Call:
         """The validation data and its labels, which are `None` for what comes in batches."""
         if self.given.validation_data is not None:
             return keras.utils.unpack_x_y_sample_weight(self.given.validation_data)[:2]
-        return None if self.cut is None else (self.x, self.y)
+        return (self.x, self.y) if self.cut else None
 
     def validations(self, first: int = 0) -> int:
         """How many epochs from `first` on end with a validation."""
@@ -164,7 +164,7 @@ class Call:
         """What can be in the logs, `None` where only the first epoch shows it."""
         if self.metrics is None or not self.logs_as_keras:
             return None
-        names = _keras.logged_names(self.metrics)
+        names = _keras.logged_names(self.metrics) or set()
         possible = set(names)
         if self.validation is not None and (self.validations() or not self.epochs):
             possible |= {f"val_{name}" for name in names}
@@ -195,9 +195,9 @@ class Call:
         return loss
 
 
-def _count(name: str, value: Any) -> int | None:
+def _count(name: str, value: Any) -> int:
     """Keras takes 0 for `None`."""
-    return None if value is None or value == 0 else integer(name, value)
+    return 0 if value is None or value == 0 else integer(name, value)
 
 
 def is_keras(thing: Any) -> bool:

@@ -68,16 +68,23 @@ def spent_generator(call: Call) -> Iterator[Finding]:
 
 
 def zero_batches(call: Call) -> Iterator[Finding]:
-    cause = "has no batch: with drop_remainder=True, fewer samples than a batch are none."
-    cure = "Take a smaller batch, or do not drop the remainder."
-    # Of a PyDataset without a batch, Keras tells.
-    if call.batches == 0 and not isinstance(call.x, keras.utils.PyDataset):
-        symptom = "fit trains nothing, raises nothing, and returns an empty history."
-        yield Finding("zero-batches", symptom, f"The training data {cause}", cure)
-    validation = call.validation and call.validation[0]
-    if isinstance(validation, tf.data.Dataset) and batches_of(validation) == 0:
-        symptom = "Nothing is validated: no val_ value is in the logs, for no callback either."
-        yield Finding("zero-batches", symptom, f"The validation data {cause}", cure)
+    for source in call.sources:
+        # Of a PyDataset without a batch, Keras tells.
+        dropped = isinstance(source.data, tf.data.Dataset) and batches_of(source.data) == 0
+        if source.name == "x" and (dropped or (call.is_arrays and not call.n_train)):
+            which, symptom = "training", "fit trains nothing, raises nothing, and logs nothing."
+        elif dropped:
+            which = "validation"
+            symptom = "Nothing is validated: no val_ value is in the logs, for no callback either."
+        else:
+            continue
+        yield Finding(
+            "zero-batches",
+            symptom=symptom,
+            cause=f"The {which} data has no batch: with drop_remainder=True, fewer samples than a "
+            "batch are none.",
+            cure="Take a smaller batch, or do not drop the remainder.",
+        )
 
 
 def ignored_batch_size(call: Call) -> Iterator[Finding]:
@@ -123,7 +130,7 @@ def sorted_split(call: Call) -> Iterator[Finding]:
 
 def test_set(call: Call) -> Iterator[Finding]:
     watch = next((w for w in call.watches if w.acts and w.monitor.startswith("val_")), None)
-    if watch is None or call.given.validation_data is None:
+    if watch is None or call.validation is None or call.cut:
         return
     if known := known_test_set(*call.validation):
         yield Finding(
