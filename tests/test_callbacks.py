@@ -1,6 +1,5 @@
 """EarlyStopping and fit_interruptible: every ending, Ctrl-C, crashes, and real Keras beside."""
 
-import json
 import multiprocessing
 import os
 import pickle
@@ -37,7 +36,7 @@ METHODS = multiprocessing.get_all_start_methods()
 START = "forkserver" if "forkserver" in METHODS else "spawn"
 PROCESSES = multiprocessing.get_context(START)
 if START == "forkserver":
-    PROCESSES.set_forkserver_preload(["epochlab.training.grid", "epochlab.stopping.callback"])
+    PROCESSES.set_forkserver_preload(["epochlab.training.grid", "epochlab.stopping.resuming"])
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(24, 5)).astype("float32"), RNG.integers(0, 3, 24)
@@ -131,6 +130,15 @@ def same(weights, others):
     return len(weights) == len(others) and all(map(np.array_equal, weights, others))
 
 
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def parts(state):
+    """What is being written."""
+    return list(state.parent.glob("*.part"))  # hidden ones, too
+
+
 def variables(model):
     return [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
 
@@ -154,7 +162,7 @@ def variables(model):
     ],
 )
 def test_rules_end_a_run_as_their_replay_says(model, rule, curve, expected, restore, fit):
-    feed, stopping = Feed(curve), EarlyStopping(rule, restore_best_weights=restore)
+    feed, stopping = Feed(curve), EarlyStopping(rule=rule, restore_best_weights=restore)
     assert stopping.report is None
     fit(model, X, Y, epochs=len(curve), callbacks=[feed, stopping], **PLAIN)
     report = stopping.report
@@ -172,7 +180,7 @@ def test_rules_end_a_run_as_their_replay_says(model, rule, curve, expected, rest
 def test_training_losses_reach_the_rules_that_need_them(model):
     rule, feed = ProgressQuotient(0.5, strip=2), Feed([1.0, 0.8, 0.9, 1.0, 1.2, 1.5] * 2)
     losses = Feed([1.0, 0.8, 0.75, 0.75, 0.75, 0.75] * 2, "loss")
-    stopping = EarlyStopping(rule)
+    stopping = EarlyStopping(rule=rule)
     model.fit(X, Y, epochs=12, callbacks=[feed, losses, stopping], **PLAIN)
     assert stopping.report == replay(feed.values, rule, train_values=losses.values)
     assert stopping.report.stopped_epoch == 3
@@ -183,14 +191,14 @@ def test_another_callback_that_stops_is_told_apart(model):
         model.stop_training = True
 
     for epoch in (3, 5):  # 5 is the last
-        feed, stopping = Feed(CURVE), EarlyStopping(Patience(9))
+        feed, stopping = Feed(CURVE), EarlyStopping(rule=Patience(9))
         model.fit(X, Y, epochs=6, callbacks=[feed, stopping, at(epoch, stop)], **PLAIN)
         report = stopping.report
         assert (report.reason, report.epochs_run) == (StopReason.OTHER, epoch + 1)
         assert report.stopped_epoch is None and report.restored_epoch == 2
         assert same(model.get_weights(), feed.weights[2])
     # The rule's own stop in the same epoch comes first.
-    stopping = EarlyStopping(Patience(2))
+    stopping = EarlyStopping(rule=Patience(2))
     model.fit(X, Y, epochs=6, callbacks=[Feed(CURVE), at(4, stop), stopping], **PLAIN)
     assert stopping.report.reason == StopReason.PATIENCE
 
@@ -199,14 +207,14 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_best_weights(model):
     def spoil():
         model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
 
-    stopping, feed = EarlyStopping(Patience(9)), Feed(CURVE)
+    stopping, feed = EarlyStopping(rule=Patience(9)), Feed(CURVE)
     callbacks = [feed, stopping, TerminateOnNaN(), at(4, spoil, "on_epoch_begin")]
     model.fit(X, Y, epochs=7, callbacks=callbacks, **PLAIN)
     report = stopping.report
     assert (report.reason, report.epochs_run, report.stopped_epoch) == ("non_finite", 5, 4)
     assert report.restored_epoch == 2 and same(model.get_weights(), feed.weights[2])
     assert "Stopped in epoch 5" in str(report)
-    stopping = EarlyStopping(Patience(9))  # the same without a callback that stops
+    stopping = EarlyStopping(rule=Patience(9))  # the same without a callback that stops
     callbacks = [Feed(CURVE), stopping, at(4, spoil, "on_epoch_begin")]
     model.fit(X, Y, epochs=7, callbacks=callbacks, **PLAIN)
     assert stopping.report.reason == StopReason.EPOCHS
@@ -216,7 +224,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_best_weights(model):
 def test_real_runs_end_as_with_keras(seed, model):
     rng, first = np.random.default_rng(seed), model.get_weights()
     patience, delta = int(rng.integers(0, 4)), float(rng.choice([0, 0.01]))
-    ours = EarlyStopping(Patience(patience, min_delta=delta, check_finite=False))
+    ours = EarlyStopping(rule=Patience(patience, min_delta=delta, check_finite=False))
     theirs = keras.callbacks.EarlyStopping(
         patience=patience, min_delta=delta, restore_best_weights=True
     )
@@ -239,7 +247,7 @@ def test_without_check_finite_a_nan_is_what_it_is_in_keras(model, curve):
     results = []
     for stopping in (
         keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True),
-        EarlyStopping(Patience(2, check_finite=False)),
+        EarlyStopping(rule=Patience(2, check_finite=False)),
     ):
         feed = Feed(curve)
         model.fit(X, Y, epochs=len(curve), callbacks=[feed, stopping], **PLAIN)
@@ -249,7 +257,7 @@ def test_without_check_finite_a_nan_is_what_it_is_in_keras(model, curve):
 
 
 def test_a_callback_serves_again_from_any_epoch(model):
-    stopping = EarlyStopping(Patience(2))
+    stopping = EarlyStopping(rule=Patience(2))
     model.fit(X, Y, epochs=6, callbacks=[Feed(CURVE), stopping], **PLAIN)
     settings = {"epochs": 6, "initial_epoch": 2, **PLAIN}
     model.fit(X, Y, callbacks=[Feed([0, 0, *CURVE[3:]]), stopping], **settings)
@@ -269,7 +277,7 @@ def test_a_callback_serves_again_from_any_epoch(model):
 def test_ctrl_c_keeps_history_and_best_weights(model, epoch, hook, before):
     """An epoch is finished when the rule has seen it; then the history has it, too."""
     first = model.get_weights()
-    feed, stopping = Feed(CURVE), EarlyStopping(Patience(9))
+    feed, stopping = Feed(CURVE), EarlyStopping(rule=Patience(9))
     rate = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(late=epoch))
     interrupt = at(epoch, ctrl_c, hook)
     callbacks = [feed, *([interrupt, stopping] if before else [stopping, interrupt]), rate]
@@ -291,7 +299,7 @@ def test_ctrl_c_keeps_history_and_best_weights(model, epoch, hook, before):
 
 @pytest.mark.parametrize("interrupted", ["batch", "validation", "train end"])
 def test_ctrl_c_anywhere_else(model, interrupted):
-    epoch, stopping = [0], EarlyStopping(Patience(9), monitor="val_loss")
+    epoch, stopping = [0], EarlyStopping(rule=Patience(9), monitor="val_loss")
 
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_begin(self, now, logs=None):
@@ -319,7 +327,7 @@ def test_ctrl_c_anywhere_else(model, interrupted):
     assert stopping.report.restored_epoch == best
     assert same(model.get_weights(), kept.weights[best])
     # The rule's own stop stays one.
-    stopping = EarlyStopping(Patience(2))
+    stopping = EarlyStopping(rule=Patience(2))
     callbacks = [Feed(CURVE), stopping, at(4, ctrl_c)]
     fit_interruptible(model, X, Y, epochs=7, callbacks=callbacks, **PLAIN)
     assert (stopping.report.reason, stopping.report.stopped_epoch) == (StopReason.PATIENCE, 4)
@@ -327,7 +335,7 @@ def test_ctrl_c_anywhere_else(model, interrupted):
 
 def test_ctrl_c_before_training_returns_no_earlier_history(model):
     model.fit(X, Y, epochs=2, **PLAIN)
-    stopping = EarlyStopping(Patience(9))
+    stopping = EarlyStopping(rule=Patience(9))
     stopping.report = "of an earlier run"
 
     def batches():
@@ -346,7 +354,7 @@ def test_ctrl_c_before_training_returns_no_earlier_history(model):
 
 
 def test_an_error_restores_the_best_weights_and_is_raised(model):
-    feed, stopping = Feed(CURVE), EarlyStopping(Patience(9))
+    feed, stopping = Feed(CURVE), EarlyStopping(rule=Patience(9))
     for epoch, hook in ((5, "on_epoch_begin"), (4, "on_epoch_end")):
         feed.weights.clear()
         callbacks = [feed, stopping, at(epoch, crash, hook)]
@@ -376,12 +384,14 @@ def test_fit_interruptible_is_fit(model):
 # The monitor
 
 
-def refused(model, monitor, *, callbacks=(), rule=None, y=Y, x=X, **settings):
+def refused(
+    model, monitor, *, fit=fit_interruptible, callbacks=(), rule=None, y=Y, x=X, **settings
+):
     """Return the message and the epochs that were run before."""
-    begun, stopping = [], EarlyStopping(rule or Patience(1), monitor=monitor)
+    begun, stopping = [], EarlyStopping(rule=rule or Patience(1), monitor=monitor)
     count = LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(epoch))
     with pytest.raises(ValueError) as error:
-        model.fit(x, y, epochs=4, verbose=0, callbacks=[count, *callbacks, stopping], **settings)
+        fit(model, x, y, epochs=4, verbose=0, callbacks=[count, *callbacks, stopping], **settings)
     return str(error.value), len(begun)
 
 
@@ -411,7 +421,7 @@ def test_names_of_several_outputs():
         wrong = {"min": "max", "max": "min"}[mode]
         message, begun = refused(model, monitor, y=y, rule=Patience(1, mode=wrong))
         assert f'mode "{mode}" to monitor {monitor}' in message and begun == 0
-        stopping = EarlyStopping(Patience(5, mode=mode), monitor=f"val_{monitor}")
+        stopping = EarlyStopping(rule=Patience(5, mode=mode), monitor=f"val_{monitor}")
         settings = {"epochs": 2, "callbacks": [stopping], "verbose": 0}
         model.fit(X, y, validation_data=(X_VAL, {"a": Y_VAL, "b": Y_VAL}), **settings)
         assert stopping.report.best_epoch is not None
@@ -437,12 +447,12 @@ def test_what_only_an_epoch_can_show_is_refused_at_its_end(model):
     own.compile("sgd", cross_entropy())
     message, begun = refused(own, "other")
     assert "loss, own; got 'other'" in message and begun == 1
-    stopping = EarlyStopping(Patience(1), monitor="own")
+    stopping = EarlyStopping(rule=Patience(1), monitor="own")
     own.fit(X, Y, epochs=3, callbacks=[stopping], verbose=0)
     assert stopping.report.stopped_epoch == 1
 
     # A callback that adds the name, but too late.
-    stopping, late = EarlyStopping(Patience(1), monitor="train_loss"), TrainEvaluation(X, Y)
+    stopping, late = EarlyStopping(rule=Patience(1), monitor="train_loss"), TrainEvaluation(X, Y)
     with pytest.raises(ValueError, match="must come before this one"):
         model.fit(X, Y, callbacks=[stopping, late], **PLAIN)
 
@@ -454,10 +464,10 @@ def test_what_others_add_is_found(model):
         ("learning_rate", ReduceLROnPlateau("loss")),
         ("f1", Feed([0.1, 0.2, 0.3], "f1")),
     ):
-        stopping = EarlyStopping(Patience(9), monitor=monitor)
+        stopping = EarlyStopping(rule=Patience(9), monitor=monitor)
         history = model.fit(X, Y, epochs=3, callbacks=[adding, stopping], **PLAIN)
         assert stopping.report.best_value == min(history.history[monitor])
-    stopping = EarlyStopping(Patience(9))
+    stopping = EarlyStopping(rule=Patience(9))
     settings = {"epochs": 5, "validation_freq": 2, **PLAIN, **VALIDATION}
     history = model.fit(X, Y, callbacks=[stopping], **settings)
     best = int(np.argmin(history.history["val_loss"]))
@@ -477,7 +487,7 @@ def test_a_mode_against_the_metric_is_refused(model):
 
 
 def test_driven_by_hand_nothing_is_known_of_validation():
-    stopping = EarlyStopping(Patience(1))
+    stopping = EarlyStopping(rule=Patience(1))
     stopping.set_model(sequential())
     stopping.on_train_begin()
     for epoch, logs in enumerate([{}, {"loss": 1.0}, {"val_loss": 0.5}, {}, {"val_loss": 0.6}]):
@@ -501,7 +511,7 @@ class SlowDown(keras.callbacks.Callback):
 
 def fit_state(model, folder, *, epochs=12, rule=None, callbacks=(), **settings):
     """One call, whether it begins or goes on; returns its history and report."""
-    stopping = EarlyStopping(rule or Patience(2), state_path=folder)
+    stopping = EarlyStopping(rule=rule or Patience(2), state_path=folder)
     settings = {"epochs": epochs, **PLAIN, **VALIDATION, **settings}
     callbacks = [*callbacks, stopping, SlowDown()]
     history = fit_interruptible(model, X, Y, callbacks=callbacks, **settings)
@@ -567,7 +577,7 @@ def test_a_crash_at_any_epoch_changes_nothing(tmp_path, uninterrupted, where):
     history, report = fit_state(model, tmp_path, callbacks=[at(0, crash), Crash(n)], epochs=50)
     check_same(model, history, report, uninterrupted)
     assert (tmp_path / "state.npz").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["state.npz"]
+    assert files(tmp_path) == ["state.lock", "state.npz"]
     # Nothing of it stays on the model.
     assert model.fit(X, Y, epochs=3, **PLAIN).epoch == [0, 1, 2]
 
@@ -596,7 +606,7 @@ def test_a_model_that_is_not_built_goes_on(tmp_path):
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
     for folder, x, y in ((tmp_path / "a", X, Y), (tmp_path / "b", data, None)):
         for epochs in (2, 4):
-            model, stopping = sequential(), EarlyStopping(Patience(9), state_path=folder)
+            model, stopping = sequential(), EarlyStopping(rule=Patience(9), state_path=folder)
             callbacks = [stopping, SlowDown()]
             settings = {**PLAIN, "batch_size": 8 if y is not None else None, **VALIDATION}
             settings["validation_batch_size"] = 8
@@ -610,7 +620,7 @@ def test_a_model_that_is_not_built_goes_on(tmp_path):
         def __getitem__(self, i):
             return X[:8], Y[:8]
 
-    stopping = EarlyStopping(Patience(9), state_path=folder)
+    stopping = EarlyStopping(rule=Patience(9), state_path=folder)
     with pytest.raises(ValueError, match="model must be built"):
         fit_interruptible(sequential(), Batches(), epochs=6, callbacks=[stopping], verbose=0)
 
@@ -622,7 +632,7 @@ def test_without_restoring_the_last_weights_come_back(tmp_path):
     def run(folder, epochs):
         optimizer = keras.optimizers.SGD(0.1, use_ema=True)
         model = sequential(optimizer, steps_per_execution=2)
-        stopping = EarlyStopping(rule, restore_best_weights=False, state_path=folder)
+        stopping = EarlyStopping(rule=rule, restore_best_weights=False, state_path=folder)
         callbacks = [stopping]
         history = fit_interruptible(model, X, Y, epochs=epochs, callbacks=callbacks, **settings)
         return model, history, stopping.report
@@ -668,7 +678,7 @@ def other_optimizer():
 def test_a_state_of_something_else_is_refused_and_left_alone(state):
     before = (state / "state.npz").read_bytes()
     for change, model, message in (
-        ({"rule": Patience(4)}, regularized(), "same rule.*'patience': 2.*'patience': 4"),
+        ({"rule": Patience(4)}, regularized(), "same rule.*patience=2.*patience=4"),
         ({"rule": Patience(2, min_delta=0.1)}, regularized(), "same rule"),
         ({"rule": Target(0.1)}, regularized(), "same rule.*Patience.*Target"),
         ({"initial_epoch": 1}, regularized(), "same initial_epoch.*has 0, this run 1"),
@@ -683,15 +693,15 @@ def test_a_state_of_something_else_is_refused_and_left_alone(state):
         ({"monitor": "loss"}, "same monitor.*'val_loss', this run 'loss'"),
         ({"restore_best_weights": False}, "same restore_best_weights"),
     ):
-        stopping = EarlyStopping(Patience(2), state_path=state, **change)
+        stopping = EarlyStopping(rule=Patience(2), state_path=state, **change)
         with pytest.raises(ValueError, match=message):
             fit_interruptible(regularized(), X, Y, epochs=4, callbacks=[stopping], **PLAIN)
-    stopping = EarlyStopping(Patience(2), state_path=state)
+    stopping = EarlyStopping(rule=Patience(2), state_path=state)
     for _ in range(2):
         with pytest.raises(ValueError, match="holds one: continue it with fit_interruptible"):
             regularized().fit(X, Y, epochs=4, callbacks=[stopping], **PLAIN, **VALIDATION)
     assert (state / "state.npz").read_bytes() == before
-    assert [path.name for path in state.iterdir()] == ["state.npz"]
+    assert files(state) == ["state.lock", "state.npz"]
 
 
 def test_a_torn_state_is_named_and_left_alone(state):
@@ -704,18 +714,19 @@ def test_a_torn_state_is_named_and_left_alone(state):
     refused = 0
     for content in damaged:
         path.write_bytes(content)
-        stopping = EarlyStopping(Patience(2), state_path=state)
+        stopping = EarlyStopping(rule=Patience(2), state_path=state)
+        file = stopping._state_file
         try:
-            stopping._open({"epochs": 4})
+            file.open(stopping, 0)
         except ValueError as error:
             assert "state.npz is damaged" in str(error)
             refused += 1
         else:  # a byte that says nothing about the content, as the time of writing
-            arrays = stopping._saved.arrays
+            _, arrays = file._saved
             path.write_bytes(whole)
-            stopping._open({"epochs": 4})
-            assert arrays.keys() == stopping._saved.arrays.keys()
-            assert all(np.array_equal(stopping._saved.arrays[k], v) for k, v in arrays.items())
+            file.open(stopping, 0)
+            assert arrays.keys() == file._saved[1].keys()
+            assert all(np.array_equal(file._saved[1][k], v) for k, v in arrays.items())
     assert refused > 0.7 * len(damaged)
     path.write_bytes(whole[:-40])
     with pytest.raises(ValueError, match="state.npz is damaged"):
@@ -745,7 +756,7 @@ def test_ctrl_c_or_a_full_disk_while_committing(tmp_path, uninterrupted, monkeyp
     model = regularized()
     history, report = fit_state(model, tmp_path)
     check_same(model, history, report, uninterrupted)
-    assert [path.name for path in tmp_path.iterdir()] == ["state.npz"]
+    assert files(tmp_path) == ["state.lock", "state.npz"]
 
 
 # Other processes
@@ -788,7 +799,7 @@ def test_killed_at_any_moment_it_ends_the_same(tmp_path):
                 last, commits = stamp(state), commits + 1
             time.sleep(0.0005)
         if len(kills) % 2:  # while it writes, or right after
-            while process.is_alive() and not state.with_suffix(".part").exists():
+            while process.is_alive() and not parts(state):
                 pass
         else:
             time.sleep(moments.uniform(0, 0.03 if wanted else 2))
@@ -796,7 +807,7 @@ def test_killed_at_any_moment_it_ends_the_same(tmp_path):
             break
         process.kill()
         process.join()
-        kills.append((wanted, state.with_suffix(".part").exists()))
+        kills.append((wanted, bool(parts(state))))
     print("killed after commits, while writing:", kills)
     assert len(kills) > KILLS // 2  # a busy machine may come too late for the last of them
     process = start(state.parent, result)
@@ -804,7 +815,7 @@ def test_killed_at_any_moment_it_ends_the_same(tmp_path):
     assert process.exitcode == 0
     again = pickle.loads(result.read_bytes())
     assert again[:3] == (epoch, history, report) and same(again[3], weights)
-    assert [path.name for path in state.parent.iterdir()] == ["state.npz"]
+    assert files(state.parent) == ["state.lock", "state.npz"]
 
 
 def test_ctrl_c_from_outside(tmp_path):
@@ -843,7 +854,7 @@ def test_bad_settings_are_refused_at_once(change, error, message):
 
 def test_bad_calls_are_refused_before_anything_runs(model, tmp_path):
     before = model.get_weights()
-    two = [EarlyStopping(Patience(1), state_path=tmp_path / str(i)) for i in range(2)]
+    two = [EarlyStopping(rule=Patience(1), state_path=tmp_path / str(i)) for i in range(2)]
     for arguments, error, message in (
         ((3, X, Y), TypeError, "model must be a keras.Model; got 3"),
         ((model, X, Y, 8, 1, 0, [3]), TypeError, "callbacks must be a list of Keras callbacks"),
@@ -859,7 +870,7 @@ def test_bad_calls_are_refused_before_anything_runs(model, tmp_path):
             fit_interruptible(*arguments)
     with pytest.raises(TypeError, match="epoch_number"):
         fit_interruptible(model, X, Y, epoch_number=3)
-    twice = EarlyStopping(Patience(9))
+    twice = EarlyStopping(rule=Patience(9))
     with pytest.raises(ValueError, match="listed twice"):
         model.fit(X, Y, epochs=3, callbacks=[twice, twice], **PLAIN, **VALIDATION)
     model.set_weights(before)
@@ -867,9 +878,9 @@ def test_bad_calls_are_refused_before_anything_runs(model, tmp_path):
 
 
 def test_the_rule_that_needs_training_losses_says_so():
-    stopping = EarlyStopping(ProgressQuotient(1.0))
+    stopping = EarlyStopping(rule=ProgressQuotient(1.0))
     stopping.set_model(sequential())
     stopping.on_train_begin()
     with pytest.raises(ValueError, match="without the training loss; got ProgressQuotient"):
         stopping.on_epoch_end(0, {"val_loss": 1.0})
-    assert json.dumps(stopping._progress.rows) == "[]"
+    assert stopping._rows == ()

@@ -157,7 +157,7 @@ def test_the_loss_after_each_epoch_joins_the_logs(model, validation_freq):
         def on_epoch_end(self, epoch, logs=None):
             evaluated.append(self.model.evaluate(X, Y, verbose=0, return_dict=True))
 
-    stopping = EarlyStopping(Patience(9), monitor="train_loss")
+    stopping = EarlyStopping("train_loss", patience=9)
     for callbacks in ([Evaluate()], [TrainEvaluation(X, Y), stopping]):
         model.set_weights(weights)
         history = model.fit(X, Y, callbacks=callbacks, **settings, **PLAIN)

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import FrozenInstanceError, astuple, dataclass
 from fractions import Fraction
 from functools import partial
+from importlib.metadata import PackageNotFoundError
 
 import keras
 import numpy as np
@@ -19,6 +20,7 @@ from epochlab import (
     GeneralizationLoss,
     Patience,
     ProgressQuotient,
+    Rule,
     StopReason,
     StopReport,
     SuccessiveIncreases,
@@ -26,7 +28,7 @@ from epochlab import (
     replay,
     sweep_rules,
 )
-from epochlab.stopping import rules
+from epochlab.stopping import following
 
 NAN, INF = math.nan, math.inf
 TINY = float(np.finfo("float32").tiny)  # TensorFlow's comparisons take what is smaller for zero
@@ -197,7 +199,7 @@ def test_patience_is_the_installed_early_stopping_bit_for_bit(block):
     for name, least in AT_LEAST.items():
         assert counts[name] >= least, (name, counts)
     # keras#23559 took its meaning from the baseline.
-    assert counts["baseline"] >= 10 if rules._BASELINE_HOLDS_WAIT else not counts["baseline"]
+    assert counts["baseline"] >= 10 if following.baseline_holds_wait() else not counts["baseline"]
 
 
 class Script(keras.callbacks.Callback):
@@ -280,12 +282,33 @@ def test_negative_patience_is_what_the_installed_keras_makes_of_it(patience):
             assert repr(our_report(case)) == repr(expected)
 
 
+@pytest.fixture
+def installed_keras(monkeypatch):
+    """Calls this with the version of Keras that is to be found installed, or an error."""
+
+    def find(version):
+        def found(name):
+            assert name == "keras"
+            if isinstance(version, Exception):
+                raise version
+            return version
+
+        monkeypatch.setattr(following, "version", found)
+        following.baseline_holds_wait.cache_clear()
+
+    yield find
+    following.baseline_holds_wait.cache_clear()
+
+
 IMPROVING = [0.9, 0.8, 0.7, 0.75, 0.6]
 
 
-@pytest.mark.parametrize(("holds", "stopped_epoch"), [(True, 3), (False, None)])
-def test_the_baseline_holds_the_wait_up_to_keras_3_15_1(monkeypatch, holds, stopped_epoch):
-    monkeypatch.setattr(rules, "_BASELINE_HOLDS_WAIT", holds)
+@pytest.mark.parametrize(
+    ("version", "stopped_epoch"),
+    [("3.15.1", 3), ("3.11.0", 3), (PackageNotFoundError("keras"), 3), ("3.15.2", None)],
+)
+def test_the_baseline_holds_the_wait_up_to_keras_3_15_1(installed_keras, version, stopped_epoch):
+    installed_keras(version)
     # Up to 3.15.1 the wait grows to 3 while it improves, so that the first worse epoch stops.
     assert replay(IMPROVING, Patience(2, baseline=0.5)).stopped_epoch == stopped_epoch
     # The best is the best, whatever the baseline; past it, both versions agree.
@@ -293,19 +316,19 @@ def test_the_baseline_holds_the_wait_up_to_keras_3_15_1(monkeypatch, holds, stop
     assert replay([0.9, 0.4, 0.5, 0.5, 0.5], Patience(2, baseline=0.5)).stopped_epoch == 3
     # The baseline, too, must be beaten by more than min_delta.
     beaten = replay([0.4, 0.5, 0.5], Patience(2, baseline=0.5, min_delta=0.25))
-    assert beaten.stopped_epoch == (1 if holds else 2)
+    assert beaten.stopped_epoch == (1 if stopped_epoch else 2)
     upward = [1 - value for value in IMPROVING]
     assert replay(upward, Patience(2, baseline=0.5, mode="max")).stopped_epoch == stopped_epoch
 
 
-def test_negative_patience_in_both_versions(monkeypatch):
-    monkeypatch.setattr(rules, "_BASELINE_HOLDS_WAIT", True)
+def test_negative_patience_in_both_versions(installed_keras):
+    installed_keras("3.15.1")
     negative = Patience(-1, check_finite=False)
     for values in ([0.5], [0.5, 0.5], [0.5, 0.4, 0.6]):
         assert replay(values, negative) == replay(values, Patience(0, check_finite=False))
     with pytest.raises(ValueError, match="patience must be an integer, at least 0; got -1"):
         Patience(-1)
-    monkeypatch.setattr(rules, "_BASELINE_HOLDS_WAIT", False)
+    installed_keras("3.16.0")
     for check_finite in (True, False):
         with pytest.raises(ValueError, match="patience must be an integer, at least 0; got -1"):
             Patience(-1, check_finite=check_finite)
@@ -515,9 +538,9 @@ def test_what_a_report_says():
     assert astuple(report) == ("patience", 3, 12, 10, 0.5, 10)
     # Nothing was monitored: no best, nothing restored.
     for nothing in (
-        replay([None, None], Patience()),
-        replay([0.5, 0.4], Patience(start_from_epoch=2)),
-        replay([0.5, 0.4], Patience(start_from_epoch=7, check_finite=False), initial_epoch=5),
+        replay([None, None], Patience(0)),
+        replay([0.5, 0.4], Patience(0, start_from_epoch=2)),
+        replay([0.5, 0.4], Patience(0, start_from_epoch=7, check_finite=False), initial_epoch=5),
     ):
         assert astuple(nothing) == ("epochs", 2, None, None, None, None)
     json.dumps(astuple(replay(np.array([0.5, 0.6], "float32"), Patience(1))))  # plain numbers
@@ -574,7 +597,7 @@ def test_every_reason_has_a_sentence():
 
 # A rule of one's own is one dataclass.
 @dataclass(frozen=True)
-class Plateau(rules.Rule):
+class Plateau(Rule):
     """Stop when the last `window` values lie within `width`."""
 
     window: int
@@ -599,7 +622,7 @@ def test_a_new_rule_is_one_dataclass():
 
 
 RULES = [
-    Patience(),
+    Patience(0),
     Patience(2, min_delta=0.05),
     Patience(3, baseline=0.4, start_from_epoch=2),
     Patience(2, check_finite=False),
@@ -728,7 +751,7 @@ def test_rules_are_values():
     with pytest.raises(FrozenInstanceError):
         Patience(3).patience = 4
     with pytest.raises(FrozenInstanceError):
-        replay([0.5], Patience()).epochs_run = 4
+        replay([0.5], Patience(0)).epochs_run = 4
     with pytest.raises(TypeError, match="positional"):
         Patience(3, 0.1)
 
@@ -736,7 +759,7 @@ def test_rules_are_values():
 @pytest.mark.parametrize(
     ("rule", "text"),
     [
-        (Patience(), "Patience()"),
+        (Patience(0), "Patience(patience=0)"),
         (Patience(5), "Patience(patience=5)"),
         (Patience(5, min_delta=0.0, mode="max"), "Patience(patience=5, mode='max')"),
         (Patience(1, check_finite=False), "Patience(patience=1, check_finite=False)"),
@@ -779,16 +802,20 @@ def test_rules_and_their_replay_load_neither_tensorflow_nor_keras():
         (lambda: Patience(True), TypeError, r"patience must be an integer.*got True \(bool\)"),
         (lambda: Patience("3"), TypeError, r"patience must be an integer.*got '3' \(str\)"),
         (lambda: Patience(1.5, check_finite=False), TypeError, "patience must be.*got 1.5"),
-        (lambda: Patience(min_delta=-0.1), ValueError, "min_delta must be.*at least 0; got -0.1"),
-        (lambda: Patience(min_delta=NAN), ValueError, "min_delta must be a finite.*got nan"),
-        (lambda: Patience(min_delta="0"), TypeError, r"min_delta must be.*got '0' \(str\)"),
-        (lambda: Patience(baseline=NAN), ValueError, "baseline must be a finite.*got nan"),
-        (lambda: Patience(baseline="1"), TypeError, r"baseline must be.*got '1' \(str\)"),
-        (lambda: Patience(mode="auto"), ValueError, 'mode must be "min" or "max"; got \'auto\''),
-        (lambda: Patience(mode=None), ValueError, 'mode must be "min" or "max"; got None'),
-        (lambda: Patience(start_from_epoch=-1), ValueError, "start_from_epoch.*got -1"),
-        (lambda: Patience(start_from_epoch=0.5), TypeError, "start_from_epoch.*got 0.5"),
-        (lambda: Patience(check_finite=1), TypeError, r"check_finite must be.*got 1 \(int\)"),
+        (
+            lambda: Patience(0, min_delta=-0.1),
+            ValueError,
+            "min_delta must be.*at least 0; got -0.1",
+        ),
+        (lambda: Patience(0, min_delta=NAN), ValueError, "min_delta must be a finite.*got nan"),
+        (lambda: Patience(0, min_delta="0"), TypeError, r"min_delta must be.*got '0' \(str\)"),
+        (lambda: Patience(0, baseline=NAN), ValueError, "baseline must be a finite.*got nan"),
+        (lambda: Patience(0, baseline="1"), TypeError, r"baseline must be.*got '1' \(str\)"),
+        (lambda: Patience(0, mode="auto"), ValueError, 'mode must be "min" or "max"; got \'auto\''),
+        (lambda: Patience(0, mode=None), ValueError, 'mode must be "min" or "max"; got None'),
+        (lambda: Patience(0, start_from_epoch=-1), ValueError, "start_from_epoch.*got -1"),
+        (lambda: Patience(0, start_from_epoch=0.5), TypeError, "start_from_epoch.*got 0.5"),
+        (lambda: Patience(0, check_finite=1), TypeError, r"check_finite must be.*got 1 \(int\)"),
         (lambda: Target("0.9"), TypeError, r"value must be a finite number; got '0.9' \(str\)"),
         (lambda: Target(None), TypeError, "value must be a finite number; got None"),
         (lambda: Target(True), TypeError, "value must be a finite number; got True"),
@@ -817,20 +844,20 @@ PQ = ProgressQuotient(0.5)
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (([], Patience()), ValueError, CURVE + "none"),
-        ((np.array([]), Patience()), ValueError, CURVE + "none"),
-        ((None, Patience()), TypeError, CURVE + "None"),
-        ((0.5, Patience()), TypeError, CURVE + r"0.5 \(float\)"),
-        (("0.5", Patience()), TypeError, CURVE + r"'0.5' \(str\)"),
-        (({0: 0.5}, Patience()), TypeError, CURVE + r"{0: 0.5} \(dict\)"),
-        (([0.5, "0.4"], Patience()), TypeError, CURVE + r"'0.4' \(str\) in place 1"),
-        (([0.5, True], Patience()), TypeError, CURVE + r"True \(bool\) in place 1"),
-        ((np.array([True]), Patience()), TypeError, CURVE + ".*True.* in place 0"),
-        (([0.5, 1j], Patience()), TypeError, CURVE + r"1j \(complex\) in place 1"),
-        (([[0.5, 0.4]], Patience()), ValueError, CURVE + r"\[0.5, 0.4\] in place 0.*dimension"),
-        (([[0.5]], Patience()), ValueError, CURVE + r"\[0.5\] in place 0.*dimension"),
-        ((np.zeros((2, 3)), Patience()), ValueError, CURVE + ".* in place 0.*dimension"),
-        ((np.zeros((2, 1)), Patience()), ValueError, CURVE + ".* in place 0.*dimension"),
+        (([], Patience(0)), ValueError, CURVE + "none"),
+        ((np.array([]), Patience(0)), ValueError, CURVE + "none"),
+        ((None, Patience(0)), TypeError, CURVE + "None"),
+        ((0.5, Patience(0)), TypeError, CURVE + r"0.5 \(float\)"),
+        (("0.5", Patience(0)), TypeError, CURVE + r"'0.5' \(str\)"),
+        (({0: 0.5}, Patience(0)), TypeError, CURVE + r"{0: 0.5} \(dict\)"),
+        (([0.5, "0.4"], Patience(0)), TypeError, CURVE + r"'0.4' \(str\) in place 1"),
+        (([0.5, True], Patience(0)), TypeError, CURVE + r"True \(bool\) in place 1"),
+        ((np.array([True]), Patience(0)), TypeError, CURVE + ".*True.* in place 0"),
+        (([0.5, 1j], Patience(0)), TypeError, CURVE + r"1j \(complex\) in place 1"),
+        (([[0.5, 0.4]], Patience(0)), ValueError, CURVE + r"\[0.5, 0.4\] in place 0.*dimension"),
+        (([[0.5]], Patience(0)), ValueError, CURVE + r"\[0.5\] in place 0.*dimension"),
+        ((np.zeros((2, 3)), Patience(0)), ValueError, CURVE + ".* in place 0.*dimension"),
+        ((np.zeros((2, 1)), Patience(0)), ValueError, CURVE + ".* in place 0.*dimension"),
         (([0.5],), TypeError, "missing.*'rule'"),
         (([0.5], Patience), TypeError, RULE + r"<class .*Patience.*\(type\)"),
         (([0.5], None), TypeError, RULE + "None"),
@@ -857,7 +884,7 @@ def test_bad_curves_and_rules_are_refused_by_replay(arguments, error, message):
         ({"initial_epoch": None}, TypeError, "initial_epoch must be an integer.*got None"),
     ],
 )
-@pytest.mark.parametrize("rule", [PQ, Patience()])
+@pytest.mark.parametrize("rule", [PQ, Patience(0)])
 def test_bad_losses_and_first_epochs_are_refused_by_replay(rest, error, message, rule):
     with pytest.raises(error, match=message):
         replay([0.5, 0.4], rule, **({"train_values": [0.5, 0.4]} | rest))
@@ -871,29 +898,34 @@ TABLE = pd.DataFrame(
 @pytest.mark.parametrize(
     ("curves", "rules", "error", "message"),
     [
-        ([], [Patience()], ValueError, "curves must hold at least one curve; got none"),
-        ([[]], [Patience()], ValueError, r"curves\[0\] must be a list of numbers.*got none"),
-        ([[0.5], ["x"]], [Patience()], TypeError, r"curves\[1\] must be.*got 'x' \(str\)"),
-        ([0.5, 0.4], [Patience()], TypeError, r"curves\[0\] must be a list.*got 0.5"),
-        ([np.zeros((2, 2))], [Patience()], ValueError, r"curves\[0\] must be.*dimension"),
+        ([], [Patience(0)], ValueError, "curves must hold at least one curve; got none"),
+        ([[]], [Patience(0)], ValueError, r"curves\[0\] must be a list of numbers.*got none"),
+        ([[0.5], ["x"]], [Patience(0)], TypeError, r"curves\[1\] must be.*got 'x' \(str\)"),
+        ([0.5, 0.4], [Patience(0)], TypeError, r"curves\[0\] must be a list.*got 0.5"),
+        ([np.zeros((2, 2))], [Patience(0)], ValueError, r"curves\[0\] must be.*dimension"),
         ([[0.5]], [PQ], ValueError, r"curves must be a table.*loss for ProgressQuotient\(alpha"),
         ([[0.5]], [], ValueError, "rules must hold at least one rule; got none"),
-        ([[0.5]], Patience(), TypeError, r"rules must be a list.*got Patience\(\)"),
-        ([[0.5]], [Patience(), Target], TypeError, RULE + "<class"),
+        ([[0.5]], Patience(0), TypeError, r"rules must be a list.*got Patience\(patience=0\)"),
+        ([[0.5]], [Patience(0), Target], TypeError, RULE + "<class"),
         (TABLE, [3], TypeError, RULE + "3"),
         (TABLE, [PQ], ValueError, "columns epoch, val_loss, loss; got none of name loss"),
-        (TABLE[["seed", "val_loss"]], [Patience()], ValueError, "got none of name epoch, but seed"),
-        (TABLE[:0], [Patience()], ValueError, "curves must hold.*got a table without rows"),
-        (TABLE[["epoch", "val_loss"]], [Patience()], ValueError, "epoch 0 twice for the only run"),
+        (
+            TABLE[["seed", "val_loss"]],
+            [Patience(0)],
+            ValueError,
+            "got none of name epoch, but seed",
+        ),
+        (TABLE[:0], [Patience(0)], ValueError, "curves must hold.*got a table without rows"),
+        (TABLE[["epoch", "val_loss"]], [Patience(0)], ValueError, "epoch 0 twice for the only run"),
         (
             TABLE.assign(epoch=[1, 1, 0]),
-            [Patience()],
+            [Patience(0)],
             ValueError,
             "epoch once per run; got epoch 1 twice for {'rate': 0.1, 'seed': 0}",
         ),
-        (TABLE.assign(val_loss="x"), [Patience()], TypeError, "val_loss must be.*got 'x'"),
-        (TABLE.assign(epoch=[-1, 0, 0]), [Patience()], ValueError, "epoch.*-1"),
-        (TABLE.assign(epoch=[0.5, 1, 0]), [Patience()], (TypeError, ValueError), "epoch.*0.5"),
+        (TABLE.assign(val_loss="x"), [Patience(0)], TypeError, "val_loss must be.*got 'x'"),
+        (TABLE.assign(epoch=[-1, 0, 0]), [Patience(0)], ValueError, "epoch.*-1"),
+        (TABLE.assign(epoch=[0.5, 1, 0]), [Patience(0)], (TypeError, ValueError), "epoch.*0.5"),
     ],
 )
 def test_bad_input_is_refused_by_sweep_rules(curves, rules, error, message):
@@ -904,11 +936,11 @@ def test_bad_input_is_refused_by_sweep_rules(curves, rules, error, message):
 @pytest.mark.parametrize("curves", [None, 3, {"a": [0.5]}, "abc"])
 def test_what_are_no_curves_is_refused_by_sweep_rules(curves):
     with pytest.raises(TypeError, match="curves.* must be"):
-        sweep_rules(curves, [Patience()])
+        sweep_rules(curves, [Patience(0)])
 
 
 def test_a_missing_monitor_is_named():
     with pytest.raises(ValueError, match="got none of name val_acc, but rate, seed, epoch"):
-        sweep_rules(TABLE, [Patience()], monitor="val_acc")
+        sweep_rules(TABLE, [Patience(0)], monitor="val_acc")
     with pytest.raises(ValueError, match="values must be errors.*GeneralizationLoss.*-0.5"):
         sweep_rules([[0.5], [-0.5]], [GeneralizationLoss(1)])

@@ -1,122 +1,180 @@
-"""Early stopping that ends every run well, and a `fit` that survives Ctrl-C and crashes."""
+"""Early stopping that ends every run well: Keras's callback, with any rule in it."""
 
-import inspect
-import json
 import os
-from collections.abc import Iterable
-from dataclasses import asdict
-from pathlib import Path
+import warnings
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from .._arguments import instance
-from .monitors import build, check_mode, possible_names, running_fit
-from .resuming import check_same, describe, numbered, read, to_json, write
-from .rules import Rule, State, StopReason, StopReport, advance, begin, check_rule, report
+from .. import _keras
+from .._arguments import instance, number
+from .following import Rule, advance, begin, check_rule, report
+from .monitors import build, check_mode, logs_as_keras, possible_names
+from .reports import StopReason, StopReport
+from .rules import Patience
+from .state_file import StateFile
+
+_COMPARISONS = {"less": "min", "lt": "min", "greater": "max", "gt": "max"}
 
 
-class _Progress(NamedTuple):
-    """All that an epoch's end changes, so that one assignment changes it together."""
+class Call(NamedTuple):
+    """What only a call of `fit` knows, and no callback is told."""
 
-    state: State = begin()
-    stopped: bool = False  # by the rule
-    weights: list[np.ndarray] | None = None  # of the best epoch
-    rows: tuple[tuple[int, dict[str, Any]], ...] = ()  # each epoch's number and logs
-
-
-class _Saved(NamedTuple):
-    """What a state file holds."""
-
-    header: dict[str, Any]
-    arrays: dict[str, np.ndarray]
-    progress: _Progress
+    x: Any
+    y: Any
+    validated: bool
+    callbacks: list[keras.callbacks.Callback]
 
 
 class EarlyStopping(keras.callbacks.Callback):
     """Stop `fit` by a rule, report how the run ended and restore the best weights.
 
-    `rule` is any of epochlab's, or a new one; `monitor` the name in the logs that it follows. An
-    epoch whose logs lack it counts as not validated. With `restore_best_weights`, the model ends
-    with the weights of the best epoch however training ends, after Ctrl-C or an error if it ran
-    through `fit_interruptible`; the optimizer stays where the last epoch left it. With
-    `Patience(check_finite=False)` it stops and restores as `keras.callbacks.EarlyStopping` does.
-    `report` is the `StopReport` once training has ended, `None` before.
+    Takes what `keras.callbacks.EarlyStopping` takes, and does what that does, but for four things:
+    `restore_best_weights` is `True`; a NaN or an infinity is never the best; the model ends with
+    the weights of the best epoch however training ends, after Ctrl-C or an error if it ran through
+    `fit_interruptible` (the optimizer stays where the last epoch left it); and `report` is then
+    the `StopReport`, `None` before, which `verbose=1` prints. `rule` is any other rule, instead of
+    `min_delta`, `patience`, `mode`, `baseline` and `start_from_epoch`, which belong into it: with
+    `rule=Patience(…, check_finite=False)` a NaN is, too, what it is in Keras.
+
+    As in Keras, `best`, `best_epoch`, `best_weights`, `wait`, `stopped_epoch` and `monitor_op` can
+    be read and set between epochs, and begin anew with each `fit`. `monitor` is the name in the
+    logs that is followed; an epoch whose logs lack it counts as not validated.
 
     `state_path` is a folder: the end of each epoch commits, all or nothing, the rule's state, the
     best weights, the model with its optimizer, and the logs. After a crash, the same call of
     `fit_interruptible` goes on after the last whole epoch, to the same end. The weights come out
     the same, too, where the order of samples does not depend on the process: `shuffle=False`, or
     an order seeded by the epoch. Other callbacks begin anew (of `ReduceLROnPlateau`, only the
-    learning rate that it has set is kept, not its wait). Not for two runs at once.
+    learning rate that it has set is kept, not its wait). A second process is refused as long as
+    the first one runs.
 
-    Raises `ValueError` for a `state_path` that is a file, and when training begins for a monitor
-    that cannot appear (at the end of the first epoch where that shows only then), a rule whose
-    mode is not the metric's, and a state that is damaged or of another rule, monitor or model,
-    which is left alone; `TypeError` for what is no rule, name, boolean or path.
+    Raises `ValueError` for a `rule` beside what belongs into it, and for a `state_path` that is a
+    file; when training begins for a rule whose mode is not the metric's, and for a state that is
+    damaged, in use, or of another rule, monitor or model, which is left alone; at the end of the
+    first epoch with a validation for a monitor that is not in the logs, is no single number or has
+    no known mode; `TypeError` for what is no rule, name, boolean or path. `fit_interruptible`
+    refuses the monitor before the first epoch wherever it can be known.
 
     >>> import numpy as np
-    >>> from epochlab import Patience, fit_interruptible
     >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="zeros")])
     >>> model.compile(keras.optimizers.SGD(0.0), "mse")
-    >>> stopping = EarlyStopping(Patience(2), monitor="loss")
+    >>> stopping = EarlyStopping("loss", patience=2)
     >>> x = np.ones((4, 1))
-    >>> history = fit_interruptible(model, x, x, epochs=9, callbacks=[stopping], verbose=0)
+    >>> history = model.fit(x, x, epochs=9, callbacks=[stopping], verbose=0)
     >>> print(stopping.report)
     Patience ran out after epoch 3; the best was epoch 1, with 1, and was restored.
+    >>> from epochlab import Target
+    >>> stopping = EarlyStopping("loss", rule=Target(2))
+    >>> len(model.fit(x, x, epochs=9, callbacks=[stopping], verbose=0).epoch)
+    1
     """
+
+    # What belongs into a rule, as it is without one.
+    _OF_A_RULE = dict(min_delta=0, patience=0, mode="auto", baseline=None, start_from_epoch=0)
+    min_delta: float
+    patience: int
+    mode: str
+    baseline: float | None
+    start_from_epoch: int
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "EarlyStopping":
+        if args and isinstance(args[0], Rule):
+            raise TypeError(f"rule must be given by name; write EarlyStopping(rule={args[0]}, …).")
+        return super().__new__(cls)
 
     def __init__(
         self,
-        rule: Rule,
-        *,
         monitor: str = "val_loss",
+        *,
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
         restore_best_weights: bool = True,
+        start_from_epoch: int = 0,
+        rule: Rule | None = None,
         state_path: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
-        check_rule(rule)
         instance("monitor", monitor, str, 'a name in the logs such as "val_loss"')
         instance("restore_best_weights", restore_best_weights, bool, "True or False")
-        if state_path is not None:
-            instance("state_path", state_path, (str, os.PathLike), "the path of a folder")
-            state_path = Path(state_path)
-            if state_path.exists() and not state_path.is_dir():
-                raise ValueError(f"state_path must be a folder; got the file {state_path}.")
-        self.rule, self.monitor, self.restore_best_weights = rule, monitor, restore_best_weights
-        self.state_path = state_path
-        self._saved: _Saved | None = None
+        instance("verbose", verbose, int, "0 or 1")
+        values = (min_delta, patience, mode, baseline, start_from_epoch)
+        given = dict(zip(self._OF_A_RULE, values, strict=True))
+        if rule is not None:
+            check_rule(rule)
+            changed = [name for name, value in given.items() if value != self._OF_A_RULE[name]]
+            if changed:
+                raise ValueError(
+                    f"rule must be given without {', '.join(changed)}, which belongs into it; got "
+                    f"{rule} and {', '.join(f'{name}={given[name]!r}' for name in changed)}."
+                )
+            given = {name: getattr(rule, name, value) for name, value in given.items()}
+        elif mode not in ("auto", "min", "max"):
+            raise ValueError(f'mode must be "auto", "min" or "max"; got {mode!r}.')
+        self.__dict__.update(given)
+        self.monitor, self.verbose = monitor, verbose
+        self.restore_best_weights = restore_best_weights
+        self._state_file = None if state_path is None else StateFile(state_path)
+        self._rule = rule
+        self._direction: str | None = None  # the mode, once it is known
+        self._call: Call | None = None
         self._forget()
+        check_rule(self.rule)  # made of the arguments
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that is followed; with mode "auto", its mode shows after the first epoch."""
+        if self._rule is not None:
+            return self._rule
+        return Patience(
+            self.patience,
+            min_delta=abs(number("min_delta", self.min_delta)),  # as Keras does
+            mode=self._direction or ("min" if self.mode == "auto" else self.mode),
+            baseline=self.baseline,
+            start_from_epoch=self.start_from_epoch,
+        )
+
+    @property
+    def monitor_op(self) -> Callable[[Any, Any], Any] | None:
+        """`keras.ops.less` or `keras.ops.greater`, `None` until the first monitored epoch."""
+        return {"min": keras.ops.less, "max": keras.ops.greater, None: None}[self._direction]
+
+    @monitor_op.setter
+    def monitor_op(self, comparison: Callable[[Any, Any], Any]) -> None:
+        direction = _COMPARISONS.get(getattr(comparison, "__name__", ""))
+        if direction is None or self._rule is not None:
+            raise ValueError(
+                "monitor_op must be keras.ops.less or keras.ops.greater, and no rule be given; got "
+                f"{comparison!r}. Another comparison is the improves of a Rule."
+            )
+        self._direction = direction
 
     def _forget(self) -> None:
         self.report: StopReport | None = None
-        self._progress = _Progress()
+        self.best: float | None = None
+        self.best_weights: list[np.ndarray] | None = None
+        self.best_epoch = self.wait = self.stopped_epoch = 0
+        self._state, self._stopped = begin(), False  # by the rule
+        self._rows: tuple[tuple[int, dict[str, Any]], ...] = ()  # each epoch's number and logs
         self._appeared = False  # the monitored value, in the logs
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        saved, self._saved = self._saved, None
         self._forget()
-        self._fit = running_fit(self.model)
-        if self._fit:
-            build(self.model, self._fit["x"], self._fit["y"])
-        names = possible_names(self.model, self._fit)
-        if names is not None and self.monitor not in names:
-            self._refuse_monitor(names)
-        check_mode(self.rule, self.monitor, self.model)
-        if saved is not None:
-            self._load(saved)
-        elif self.state_path is not None:
-            if self._file.exists():
-                raise ValueError(
-                    f"state_path must be a folder without a state; {self._file} holds one: "
-                    "continue it with fit_interruptible or give another folder."
-                )
-            self.state_path.mkdir(parents=True, exist_ok=True)
+        if self._call is not None:
+            self._check_call(self._call)
+        if self._rule is not None:
+            check_mode(self._rule, self.monitor, self.model)
+        if self._state_file is not None:
+            self._state_file.begin(self)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        following = self._progress.state.epoch + 1
-        if self._progress.rows and epoch != following:
+        following = self._state.epoch + 1
+        if self._rows and epoch != following:
             raise ValueError(
                 f"the next epoch must be {following}; got {epoch}: another callback or an earlier "
                 "run has moved it, or this callback is listed twice."
@@ -126,64 +184,100 @@ class EarlyStopping(keras.callbacks.Callback):
         logs = {} if logs is None else logs
         if not self._appeared:
             self._check_appearance(logs)
-        before = self._progress
-        after = self._follow(before, epoch, logs)
-        if self.restore_best_weights and after.state.improved[0]:
-            after = after._replace(weights=self.model.get_weights())
-        self._progress = after
-        if self.state_path is not None:
-            self._commit()
-        if after.stopped:
+        changed = self._after(epoch, logs)
+        if self.restore_best_weights and changed["_state"].improved[0]:
+            changed["best_weights"] = self.model.get_weights()
+        self.__dict__.update(changed)  # together, since Ctrl-C may come between any two statements
+        if self._state_file is not None:
+            self._state_file.commit(self)
+        if self._stopped:
             self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        reason, rows = StopReason.EPOCHS, self._progress.rows
+        reason, rows = StopReason.EPOCHS, self._rows
         if getattr(self.model, "stop_training", False):
             finite = not rows or np.isfinite(rows[-1][1].get("loss", 0))
             reason = StopReason.OTHER if finite else StopReason.NON_FINITE
+        if rows and not self._appeared:
+            warnings.warn(
+                f"{self.monitor} never was in the logs, so that no epoch was the best; there were "
+                f"{', '.join(sorted(rows[-1][1]))}.",
+                stacklevel=2,
+            )
         self._end(reason)
 
     def _end(self, reason: StopReason) -> None:
         """Restore the best weights, then report."""
-        progress = self._progress
-        if progress.stopped:
-            reason = self.rule.reason
-        if progress.weights is not None:
-            self.model.set_weights(progress.weights)
-        has_epoch = progress.stopped or reason is StopReason.NON_FINITE
+        if self._stopped:
+            reason = self.rule.reasons(self._state)[0]
+        if self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
+        has_epoch = self._stopped or reason is StopReason.NON_FINITE
         self.report = report(
-            progress.state,
+            self._state,
             reason,
-            stopped_epoch=progress.state.epoch if has_epoch else None,
-            restored=progress.weights is not None,
+            stopped_epoch=self._state.epoch if has_epoch else None,
+            restored=self.best_weights is not None,
         )
+        if self.verbose:
+            print(self.report)
+        if self._state_file is not None:
+            self._state_file.release()
 
-    def _follow(self, before: _Progress, epoch: int, logs: dict[str, Any]) -> _Progress:
-        """Return the progress after one more epoch, its weights not yet looked at."""
-        value, loss = logs.get(self.monitor), logs.get("loss")
-        if loss is None and self.rule.needs_train_values:
-            raise ValueError(f"rule must do without the training loss; got {self.rule}.")
-        state, stops = advance(
-            self.rule,
-            before.state if before.rows else begin(initial_epoch=epoch),
-            np.array([np.nan if value is None else value], float),
-            np.array([value is not None]),
-            np.array([np.nan if loss is None else loss], float),
+    def _after(self, epoch: int, logs: dict[str, Any]) -> dict[str, Any]:
+        """Return the attributes after one more epoch that are other ones, but for the weights."""
+        rule, loss = self.rule, _number("loss", logs.get("loss"))
+        value = _number(self.monitor, logs.get(self.monitor))
+        if loss is None and rule.needs_train_values:
+            raise ValueError(f"rule must do without the training loss; got {rule}.")
+        before = self._state if self._rows else begin(initial_epoch=epoch)
+        before = before._replace(  # somebody may have set them
+            wait=np.array([self.wait]),
+            best_epoch=np.array([-1 if self.best is None else self.best_epoch]),
+            best_value=_column(self.best),
         )
-        rows = (*before.rows, (epoch, logs))  # not a copy: later callbacks may still add to them
-        return before._replace(state=state, stopped=bool(stops[0]), rows=rows)
+        seen = np.array([value is not None])
+        state, stops = advance(rule, before, _column(value), seen, _column(loss))
+        rows = (*self._rows, (epoch, logs))  # not a copy: later callbacks may still add to them
+        changed: dict[str, Any] = {"_state": state, "_stopped": bool(stops[0]), "_rows": rows}
+        changed["wait"] = int(state.wait[0])
+        if state.improved[0]:
+            changed |= {"best": float(state.best_value[0]), "best_epoch": epoch}
+        return changed | ({"stopped_epoch": epoch} if stops[0] else {})
 
     # The monitor
+
+    def _check_call(self, call: Call) -> None:
+        """Raise `ValueError` if the monitored value cannot be in the logs of this `fit`."""
+        build(self.model, call.x, call.y)
+        names = _keras.logged_names(self.model)
+        if names is None or not logs_as_keras(self.model, call.callbacks):
+            return
+        names = possible_names(names, call.validated, call.callbacks)
+        if self.monitor not in names:
+            self._refuse_monitor(names)
 
     def _check_appearance(self, logs: dict[str, Any]) -> None:
         """Raise `ValueError` if the monitored value should be in the logs of this epoch."""
         validated = any(name.startswith("val_") for name in logs)
-        never = bool(self._fit) and self._fit["validation_data"] is None
+        never = self._call is not None and not self._call.validated
         if self.monitor in logs:
+            self._find_direction()
             self._appeared = True
-            check_mode(self.rule, self.monitor, self.model)
         elif validated or never or not self.monitor.startswith("val_"):
             self._refuse_monitor(logs)
+
+    def _find_direction(self) -> None:
+        if self._rule is not None:  # now that the metrics are built
+            check_mode(self._rule, self.monitor, self.model)
+        if self._direction is None:
+            known = _keras.metric_mode(self.model, self.monitor)
+            self._direction = known if self.mode == "auto" else self.mode
+        if self._direction is None:
+            raise ValueError(
+                f'mode must be "min" or "max" to monitor {self.monitor}, of which Keras does not '
+                'know what is better; got "auto".'
+            )
 
     def _refuse_monitor(self, names: Iterable[str]) -> None:
         raise ValueError(
@@ -191,157 +285,19 @@ class EarlyStopping(keras.callbacks.Callback):
             "validation data, and a callback that adds a name must come before this one.)"
         )
 
-    # The state
 
-    @property
-    def _file(self) -> Path:
-        return self.state_path / "state.npz"
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "rule": {"name": type(self.rule).__name__, **asdict(self.rule)},
-            "monitor": self.monitor,
-            "restore_best_weights": self.restore_best_weights,
-        }
-
-    def _commit(self) -> None:
-        model, progress = self.model, self._progress
-        write(
-            self._file,
-            {"model": describe(model), "rows": progress.rows, **self._settings()},
-            {
-                "model": [variable.numpy() for variable in model.variables],
-                "optimizer": [variable.numpy() for variable in model.optimizer.variables],
-                "best": progress.weights or [],
-            },
-        )
-
-    def _open(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Return the arguments of a `fit` that goes on after what is committed, if anything is."""
-        if self.state_path is None or not self._file.exists():
-            return arguments
-        header, arrays = read(self._file)
-        started = {"initial_epoch": header["rows"][0][0]}
-        wanted = {"initial_epoch": arguments.get("initial_epoch", 0), **self._settings()}
-        check_same(self._file, header | started, json.loads(to_json(wanted)))
-        progress = _Progress()
-        for epoch, logs in header["rows"]:
-            progress = self._follow(progress, epoch, logs)
-        progress = progress._replace(weights=numbered(arrays, "best") or None)
-        self._saved = _Saved(header, arrays, progress)
-        done, epochs = progress.state.epoch + 1, arguments.get("epochs", 1)
-        if done < epochs and not progress.stopped:
-            return arguments | {"initial_epoch": done}
-        # Nothing is left to train: a fit of no epoch, for the weights and the report alone.
-        return arguments | {"initial_epoch": max(done, epochs), "callbacks": [self], "verbose": 0}
-
-    def _load(self, saved: _Saved) -> None:
-        model = self.model
-        if not model.built:
-            raise ValueError(
-                "model must be built to go on with a state: begin it with a keras.Input or call "
-                "it on a batch."
-            )
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        check_same(self._file, saved.header, {"model": describe(model)})
-        self._progress = saved.progress
-        for name, variables in (
-            ("model", model.variables),
-            ("optimizer", model.optimizer.variables),
-        ):
-            for variable, value in zip(variables, numbered(saved.arrays, name), strict=True):
-                # Of a bfloat16, a file of NumPy's has the bytes alone.
-                variable.assign(value.view(variable.dtype) if value.dtype.kind == "V" else value)
-
-
-class _History(keras.callbacks.History):
-    """A History whose lists an interrupt does not leave at unequal lengths."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[tuple[int, dict[str, Any]]] = []
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.rows.append((epoch, dict(logs or {})))
-        super().on_epoch_end(epoch, logs)
-
-    def fill(self, rows: Iterable[tuple[int, dict[str, Any]]]) -> None:
-        self.epoch, self.history = [], {}
-        for epoch, logs in rows:
-            # What a callback interrupted in the last epoch did not come to add is missing there.
-            missing = [
-                name
-                for name, values in self.history.items()
-                if name not in logs
-                and len(values) == len(self.epoch)
-                and not name.startswith("val_")
-            ]
-            self.epoch.append(epoch)
-            for name, value in (logs | dict.fromkeys(missing, np.nan)).items():
-                self.history.setdefault(name, []).append(value)
-
-
-def fit_interruptible(model: keras.Model, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-    """Call `model.fit`, keep history and best weights on Ctrl-C, go on after a crash.
-
-    Takes what `fit` takes and returns its History: of the finished epochs after Ctrl-C, of the
-    whole run when an `EarlyStopping` with a `state_path` goes on with what it finds there. Each
-    `EarlyStopping` among the callbacks restores its best weights and reports on every ending;
-    on an error too, which is then raised. The one with a `state_path` comes last, so that what
-    other callbacks do at an epoch's end is committed, too. Where nothing is left to train, no
-    other callback is called.
-
-    Raises `TypeError` for what is no model or no callback, `ValueError` for more than one
-    `state_path` and for a state that does not fit, and whatever `fit` raises.
-
-    >>> import numpy as np
-    >>> def interrupt(epoch, logs):
-    ...     if epoch == 2:
-    ...         raise KeyboardInterrupt
-    >>> model = keras.Sequential([keras.layers.Dense(1)])
-    >>> model.compile("sgd", "mse")
-    >>> callbacks = [keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)]
-    >>> x = np.ones((4, 1))
-    >>> fit_interruptible(model, x, x, epochs=9, callbacks=callbacks, verbose=0).epoch
-    [0, 1]
-    """
-    instance("model", model, keras.Model, "a keras.Model")
-    arguments = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs).arguments
-    del arguments["self"]
-    given = arguments.get("callbacks")
-    callbacks = [] if given is None else keras.tree.flatten(given)
-    for callback in callbacks:
-        instance("callbacks", callback, keras.callbacks.Callback, "a list of Keras callbacks")
-        if isinstance(callback, keras.callbacks.CallbackList):
-            raise TypeError("callbacks must be a list of Keras callbacks; got a CallbackList.")
-    stoppings = [callback for callback in callbacks if isinstance(callback, EarlyStopping)]
-    committing = [callback for callback in stoppings if callback.state_path is not None]
-    if len(committing) > 1:
+def _number(name: str, value: Any) -> float | None:
+    """Return a value in the logs as a number: arrays of size 1 are some, as `F1Score` has them."""
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.size != 1:
         raise ValueError(
-            f"callbacks must have at most one EarlyStopping with a state_path; got "
-            f"{len(committing)}."
+            f"monitor must be a single number per epoch; {name} has the shape {array.shape}: let "
+            'its metric take a mean, such as F1Score(average="macro").'
         )
-    for stopping in stoppings:
-        stopping._forget()
-    arguments["callbacks"] = [c for c in callbacks if c not in committing] + committing
-    for stopping in committing:
-        arguments = stopping._open(arguments)
-    history = _History()
-    arguments["callbacks"] = [*arguments["callbacks"], history]
-    try:
-        model.fit(**arguments)
-    except BaseException as error:
-        interrupted = isinstance(error, KeyboardInterrupt)
-        for stopping in stoppings:
-            if stopping.report is None:
-                stopping._end(StopReason.INTERRUPTED if interrupted else StopReason.OTHER)
-        if not interrupted:
-            raise
-    finally:
-        for stopping in committing:
-            stopping._saved = None
-        whole = (committing or stoppings)[:1]
-        history.fill(whole[0]._progress.rows if whole else history.rows)
-        model.history = history
-    return history
+    return float(array.reshape(()))
+
+
+def _column(value: float | None) -> np.ndarray:
+    return np.array([np.nan if value is None else value], float)

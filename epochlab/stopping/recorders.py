@@ -3,9 +3,9 @@
 from typing import Any
 
 import keras
-import numpy as np
 import pandas as pd
 
+from .. import _keras
 from .._arguments import instance, integer
 
 
@@ -20,8 +20,10 @@ class BatchRecorder(keras.callbacks.Callback):
     to about 1e-7 × the number of the batch in its epoch. Empty before training; a new `fit`
     begins anew; after Ctrl-C the batches so far are there.
 
-    Raises `ValueError` when training begins for a model with a `train_step` of its own.
+    Raises `ValueError` when training begins for a model with a `train_step` of its own, and after
+    the first batch for one that does not count its loss as Keras does.
 
+    >>> import numpy as np
     >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="zeros")])
     >>> model.compile(keras.optimizers.SGD(0.0), "mse")
     >>> recorder, x, y = BatchRecorder(), np.ones((5, 1)), np.array([1.0, 1, 1, 1, 3])
@@ -49,7 +51,7 @@ class BatchRecorder(keras.callbacks.Callback):
                 "train_step of its own."
             )
         self._rows = []
-        self._tracker = self.model.metrics[0]  # of the loss, which Keras puts first
+        self._tracker = _keras.loss_tracker(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch, self._first = epoch, self._rows[-1][1] + 1 if self._rows else 0
@@ -61,13 +63,18 @@ class BatchRecorder(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         (before, samples_before), (after, samples_after) = self._before, self._sums()
         samples = samples_after - samples_before
+        if not samples:
+            raise ValueError(
+                f"model must count its loss as keras.Model does; got a {type(self.model).__name__} "
+                "of which no loss is known after a batch."
+            )
         # The last group of an epoch may be short, which `batch` does not tell.
-        last = min(batch, (self.params.get("steps") or np.inf) - 1)
-        loss = (after - before) / samples if samples else np.nan
-        self._rows.append((self._epoch, self._first + last, samples, loss))
+        last = min(batch, (self.params.get("steps") or batch + 1) - 1)
+        self._rows.append((self._epoch, self._first + last, samples, (after - before) / samples))
 
     def _sums(self) -> tuple[float, int]:
-        return float(self._tracker.total), int(self._tracker.count)
+        tracker = self._tracker
+        return (0.0, 0) if tracker is None else (float(tracker.total), int(tracker.count))
 
 
 class TrainEvaluation(keras.callbacks.Callback):
@@ -75,12 +82,13 @@ class TrainEvaluation(keras.callbacks.Callback):
 
     `x` and `y` are arrays as `model.evaluate` takes them, or lists or dicts of arrays. Its
     results join the logs as `train_loss`, `train_accuracy` and so on, so that the History has
-    them. Callbacks that look at them, such as `EarlyStopping(rule, monitor="train_loss")`, must
+    them. Callbacks that look at them, such as `EarlyStopping("train_loss")`, must
     come after this one. `batch_size` is the evaluation's, 32 as in Keras: larger is faster.
 
     Raises `ValueError` for arrays that are empty or not of one length, `TypeError` for what is no
     array.
 
+    >>> import numpy as np
     >>> model = keras.Sequential([keras.layers.Dense(1)])
     >>> model.compile("sgd", "mse")
     >>> x = np.ones((4, 1))
@@ -109,6 +117,8 @@ class TrainEvaluation(keras.callbacks.Callback):
 
 def _lengths(name: str, arrays: Any) -> set[int]:
     leaves = keras.tree.flatten(arrays)
+    if not leaves:
+        raise ValueError(f"{name} must be an array; got {arrays!r}, which holds none.")
     for leaf in leaves:
         if len(getattr(leaf, "shape", ())) == 0:
             raise TypeError(f"{name} must be an array; got {leaf!r} ({type(leaf).__name__}).")
@@ -127,6 +137,7 @@ def history_table(
     Raises `ValueError` for lists that do not fit the epochs: another `validation_freq`, or a
     History that served two fits; `TypeError` for what is no History.
 
+    >>> import numpy as np
     >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="zeros")])
     >>> model.compile(keras.optimizers.SGD(0.0), "mse")
     >>> x, settings = np.ones((4, 1)), {"epochs": 3, "validation_freq": 2, "verbose": 0}

@@ -1,70 +1,123 @@
-"""The file that keeps a run, so that it goes on after a crash."""
+"""A `fit` that survives Ctrl-C and crashes."""
 
-import json
-import os
-import re
-from itertools import zip_longest
-from pathlib import Path
-from typing import Any
+import inspect
+from collections.abc import Iterable
+from typing import Any, cast
 
 import keras
 import numpy as np
 
-
-def write(path: Path, header: dict[str, Any], arrays: dict[str, list[np.ndarray]]) -> None:
-    """Write all or nothing, whenever the process is killed."""
-    named = {"header": np.frombuffer(to_json(header).encode(), np.uint8)}
-    for name, values in arrays.items():
-        named |= {f"{name}{i}": value for i, value in enumerate(values)}
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.savez(file, **named)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+from .._arguments import instance
+from .callback import Call, EarlyStopping
+from .reports import StopReason
+from .state_file import StateFile
 
 
-def describe(model: keras.Model) -> list[str]:
-    """Return what a state must have in common with a model that loads it."""
-    variables = [
-        # Without the numbers by which Keras tells layers of the same kind in one process apart.
-        f"{re.sub(r'_[0-9]+(?=/|$)', '', variable.path)} {tuple(variable.shape)} {variable.dtype}"
-        for variable in model.variables
-    ]
-    shapes = [f"{tuple(v.shape)} {v.dtype}" for v in model.optimizer.variables]
-    return [*variables, f"optimizer {type(model.optimizer).__name__} of {', '.join(shapes)}"]
+class _History(keras.callbacks.History):
+    """A History whose lists an interrupt does not leave at unequal lengths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[tuple[int, dict[str, Any]]] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.rows.append((epoch, dict(logs or {})))
+        super().on_epoch_end(epoch, logs)
+
+    def fill(self, rows: Iterable[tuple[int, dict[str, Any]]]) -> None:
+        self.epoch: list[int] = []
+        self.history: dict[str, list[Any]] = {}
+        for epoch, logs in rows:
+            # What a callback interrupted in the last epoch did not come to add is missing there.
+            missing = [
+                name
+                for name, values in self.history.items()
+                if name not in logs
+                and len(values) == len(self.epoch)
+                and not name.startswith("val_")
+            ]
+            self.epoch.append(epoch)
+            for name, value in (logs | dict.fromkeys(missing, np.nan)).items():
+                self.history.setdefault(name, []).append(value)
 
 
-def to_json(value: Any) -> str:
-    return json.dumps(value, default=lambda array: np.asarray(array).tolist())
+def fit_interruptible(model: keras.Model, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+    """Call `model.fit`, keep history and best weights on Ctrl-C, go on after a crash.
 
+    Takes what `fit` takes and returns its History: of the finished epochs after Ctrl-C, of the
+    whole run when an `EarlyStopping` with a `state_path` goes on with what it finds there. Each
+    `EarlyStopping` among the callbacks restores its best weights and reports on every ending;
+    on an error too, which is then raised. The one with a `state_path` comes last, so that what
+    other callbacks do at an epoch's end is committed, too. Where nothing is left to train, no
+    other callback is called.
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    try:
-        with np.load(path) as file:
-            arrays = dict(file)  # which checks the sums that are stored with them
-        return json.loads(arrays.pop("header").tobytes()), arrays
-    except Exception as error:
+    Raises `TypeError` for what is no model or no callback, `ValueError` for more than one
+    `state_path` and for a state that does not fit, and whatever `fit` raises.
+
+    >>> import numpy as np
+    >>> def interrupt(epoch, logs):
+    ...     if epoch == 2:
+    ...         raise KeyboardInterrupt
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> callbacks = [keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)]
+    >>> x = np.ones((4, 1))
+    >>> fit_interruptible(model, x, x, epochs=9, callbacks=callbacks, verbose=0).epoch
+    [0, 1]
+    """
+    instance("model", model, keras.Model, "a keras.Model")
+    arguments = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs).arguments
+    del arguments["self"]
+    given = arguments.get("callbacks")
+    callbacks = [] if given is None else keras.tree.flatten(given)
+    for callback in callbacks:
+        instance("callbacks", callback, keras.callbacks.Callback, "a list of Keras callbacks")
+        if isinstance(callback, keras.callbacks.CallbackList):
+            raise TypeError("callbacks must be a list of Keras callbacks; got a CallbackList.")
+    stoppings = [callback for callback in callbacks if isinstance(callback, EarlyStopping)]
+    committing = [stopping for stopping in stoppings if stopping._state_file is not None]
+    if len(committing) > 1:
         raise ValueError(
-            f"state_path must hold a state that can be read; {path} is damaged ({error}). Move it "
-            "away to start anew."
-        ) from error
+            f"callbacks must have at most one EarlyStopping with a state_path; got "
+            f"{len(committing)}."
+        )
+    arguments["callbacks"] = [c for c in callbacks if c not in committing] + committing
+    validated = arguments.get("validation_data") is not None or arguments.get("validation_split")
+    call = Call(arguments.get("x"), arguments.get("y"), bool(validated), arguments["callbacks"])
+    for stopping in stoppings:
+        stopping._forget()
+        stopping._call = call
+    for stopping in committing:
+        arguments |= _going_on(stopping, arguments)
+    history = _History()
+    arguments["callbacks"] = [*arguments["callbacks"], history]
+    try:
+        model.fit(**arguments)
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        for stopping in stoppings:
+            if stopping.report is None:
+                stopping._end(StopReason.INTERRUPTED if interrupted else StopReason.OTHER)
+        if not interrupted:
+            raise
+    finally:
+        for stopping in stoppings:
+            stopping._call = None
+        for stopping in committing:
+            cast(StateFile, stopping._state_file).release()
+        whole = (committing or stoppings)[:1]
+        history.fill(whole[0]._rows if whole else history.rows)
+        model.history = history
+    return history
 
 
-def numbered(arrays: dict[str, np.ndarray], name: str) -> list[np.ndarray]:
-    count = sum(re.fullmatch(rf"{name}\d+", key) is not None for key in arrays)
-    return [arrays[f"{name}{i}"] for i in range(count)]
-
-
-def check_same(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise `ValueError` naming the first thing in which the state is another."""
-    for key, value in wanted.items():
-        pairs = [(saved[key], value)]
-        if isinstance(value, list):
-            pairs = zip_longest(saved[key], value)
-        for old, new in pairs:
-            if old != new:
-                raise ValueError(
-                    f"state_path must hold a state of the same {key}; {path} has {old!r}, this "
-                    f"run {new!r}."
-                )
+def _going_on(stopping: EarlyStopping, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a `fit` that goes on after what is committed, if anything is."""
+    header = cast(StateFile, stopping._state_file).open(stopping, arguments.get("initial_epoch", 0))
+    if header is None:
+        return {}
+    done, epochs = header["rows"][-1][0] + 1, arguments.get("epochs", 1)
+    if done < epochs and not header["stopped"]:
+        return {"initial_epoch": done}
+    # Nothing is left to train: a fit of no epoch, for the weights and the report alone.
+    return {"initial_epoch": max(done, epochs), "callbacks": [stopping], "verbose": 0}

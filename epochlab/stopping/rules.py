@@ -1,144 +1,15 @@
-"""When to stop, and how a run ended.
-
-A rule is a small frozen dataclass that says what is better and when to stop. `advance` is the one
-state machine behind `replay`, `sweep_rules`, `train` and the callback: it follows any number of
-curves side by side, an epoch at a time. A new rule is one dataclass with a method `stops`.
-"""
+"""The rules: when to stop. Each is a small frozen dataclass with a method `stops`."""
 
 import sys
-from dataclasses import KW_ONLY, dataclass, fields
-from enum import StrEnum
-from importlib.metadata import version
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import KW_ONLY, dataclass
+from functools import reduce
+from operator import or_
 
 import numpy as np
-from packaging.version import Version
 
 from .._arguments import instance, integer, number
-
-# keras#23559, merged after Keras 3.15.1: any improvement resets the wait, whatever the baseline,
-# and a negative patience is refused.
-_BASELINE_HOLDS_WAIT = Version(version("keras")) <= Version("3.15.1")
-
-
-class StopReason(StrEnum):
-    """Why a run ended."""
-
-    PATIENCE = "patience"
-    CRITERION = "criterion"
-    TARGET = "target"
-    NON_FINITE = "non_finite"
-    EPOCHS = "epochs"
-    INTERRUPTED = "interrupted"
-    OTHER = "other"
-
-
-@dataclass(frozen=True)
-class StopReport:
-    """How a run ended; epochs are 0-based, `None` where there is none.
-
-    `epochs_run` counts the epochs, `stopped_epoch` is the one after which the rule ended the run,
-    `best_epoch` the one with the best monitored value, `best_value`, and `restored_epoch` the one
-    whose weights the model has. Prints as one sentence, with epochs counted from 1.
-
-    >>> print(StopReport(StopReason.EPOCHS, epochs_run=5))
-    Trained for all 5 epochs.
-    >>> print(StopReport(StopReason.PATIENCE, 8, 7, best_epoch=4, best_value=0.31))
-    Patience ran out after epoch 8; the best was epoch 5, with 0.31, and was not restored.
-    """
-
-    reason: StopReason
-    epochs_run: int
-    stopped_epoch: int | None = None
-    best_epoch: int | None = None
-    best_value: float | None = None
-    restored_epoch: int | None = None
-
-    def __str__(self) -> str:
-        last = None if self.stopped_epoch is None else self.stopped_epoch + 1
-        every = "the only epoch" if self.epochs_run == 1 else f"all {self.epochs_run} epochs"
-        ended = {
-            StopReason.PATIENCE: f"Patience ran out after epoch {last}",
-            StopReason.CRITERION: f"The criterion was met after epoch {last}",
-            StopReason.TARGET: f"The target was reached after epoch {last}",
-            StopReason.NON_FINITE: f"Stopped in epoch {last}: the training loss was not finite",
-            StopReason.EPOCHS: f"Trained for {every}",
-            StopReason.INTERRUPTED: f"Interrupted; epochs that were finished: {self.epochs_run}",
-            StopReason.OTHER: f"Stopped by something else; epochs run: {self.epochs_run}",
-        }[self.reason]
-        if self.best_epoch is None:
-            return f"{ended}."
-        restored = "was restored"
-        if self.restored_epoch is None:
-            restored = "was not restored"
-        elif self.restored_epoch != self.best_epoch:
-            restored = f"epoch {self.restored_epoch + 1} was restored"
-        best = f"the best was epoch {self.best_epoch + 1}, with {self.best_value:.4g}"
-        return f"{ended}; {best}, and {restored}."
-
-
-class State(NamedTuple):
-    """What a rule may look at after an epoch of n curves; arrays have shape `(n,)`."""
-
-    epoch: int  # the last one, absolute
-    epochs_run: int
-    monitored: np.ndarray  # whether it counts: validated, and not before start_from_epoch
-    improved: np.ndarray  # whether it was the best so far
-    wait: np.ndarray  # monitored epochs since the last improvement
-    best_epoch: np.ndarray  # -1 before there is one
-    best_value: np.ndarray
-    values: tuple[np.ndarray, ...]  # per epoch, the last one known; NaN before there is one
-    train_values: tuple[np.ndarray, ...]
-
-
-def begin(n_curves: int = 1, initial_epoch: int = 0) -> State:
-    """Return the state before the first epoch."""
-    nothing = np.zeros(n_curves, bool)
-    best = np.full(n_curves, np.nan)
-    wait, best_epoch = np.zeros(n_curves, int), np.full(n_curves, -1)
-    return State(initial_epoch - 1, 0, nothing, nothing, wait, best_epoch, best, (), ())
-
-
-class Rule:
-    """What all rules share; a subclass is a frozen dataclass that says when it `stops`."""
-
-    mode: str = "min"
-    check_finite: bool = True  # a NaN or an infinity is never the best
-    start_from_epoch: int = 0
-    min_delta: float = 0.0
-    reason: ClassVar[StopReason] = StopReason.CRITERION
-    needs_train_values: ClassVar[bool] = False
-
-    def stops(self, state: State) -> np.ndarray:
-        """Return for which curves to stop after the epoch that `state` ends with."""
-        raise NotImplementedError
-
-    def improves(self, values: np.ndarray, than: np.ndarray | float) -> np.ndarray:
-        """Compare as Keras does: min_delta in double precision, then as float32."""
-        if self.mode == "min":
-            return _float32(values + self.min_delta) < _float32(than)
-        return _float32(values - self.min_delta) > _float32(than)
-
-    def resets_wait(self, values: np.ndarray) -> np.ndarray | bool:
-        """Return for which improvements the wait starts anew."""
-        return True
-
-    def __repr__(self) -> str:
-        changed = []
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value != field.default:
-                # NumPy 2 shows its own numbers otherwise.
-                value = value.item() if isinstance(value, np.generic) else value
-                changed.append(f"{field.name}={value!r}")
-        return f"{type(self).__name__}({', '.join(changed)})"
-
-
-def _float32(values: np.ndarray | float) -> np.ndarray:
-    """Round as TensorFlow does to compare, which takes the smallest numbers for zero."""
-    with np.errstate(over="ignore"):
-        values = np.asarray(values, float).astype(np.float32)
-    return np.where(np.abs(values) < np.finfo(np.float32).tiny, np.float32(0), values)
+from .following import Rule, State, baseline_holds_wait, check_rule, float32
+from .reports import StopReason
 
 
 @dataclass(frozen=True, repr=False)
@@ -160,9 +31,9 @@ class Patience(Rule):
     Patience ran out after epoch 4; the best was epoch 2, with 0.5, and was restored.
     """
 
-    reason: ClassVar[StopReason] = StopReason.PATIENCE
+    reason = StopReason.PATIENCE
 
-    patience: int = 0
+    patience: int
     _: KW_ONLY
     min_delta: float = 0.0
     mode: str = "min"
@@ -172,7 +43,7 @@ class Patience(Rule):
 
     def __post_init__(self) -> None:
         instance("check_finite", self.check_finite, bool, "True or False")
-        if self.check_finite or not _BASELINE_HOLDS_WAIT:
+        if self.check_finite or not baseline_holds_wait():
             integer("patience", self.patience, minimum=0)
         else:
             integer("patience", self.patience, minimum=-sys.maxsize)
@@ -185,11 +56,6 @@ class Patience(Rule):
     def stops(self, state: State) -> np.ndarray:
         waited = state.monitored & ~state.improved & (state.wait >= self.patience)
         return waited & (state.epoch > 0)
-
-    def resets_wait(self, values: np.ndarray) -> np.ndarray | bool:
-        if self.baseline is None or not _BASELINE_HOLDS_WAIT:
-            return True
-        return self.improves(values, self.baseline)
 
 
 @dataclass(frozen=True, repr=False)
@@ -207,7 +73,7 @@ class Target(Rule):
     The target was reached after epoch 3; the best was epoch 3, with 0.9, and was restored.
     """
 
-    reason: ClassVar[StopReason] = StopReason.TARGET
+    reason = StopReason.TARGET
 
     value: float
     _: KW_ONLY
@@ -218,8 +84,8 @@ class Target(Rule):
         _check_mode(self.mode)
 
     def stops(self, state: State) -> np.ndarray:
-        last, target = _float32(state.values[-1]), _float32(self.value)
-        return last <= target if self.mode == "min" else last >= target
+        last, target = float32(state.values[-1]), float32(self.value)
+        return np.asarray(last <= target if self.mode == "min" else last >= target)
 
 
 @dataclass(frozen=True, repr=False)
@@ -264,7 +130,7 @@ class ProgressQuotient(Rule):
     3
     """
 
-    needs_train_values: ClassVar[bool] = True
+    needs_train_values = True
 
     alpha: float
     _: KW_ONLY
@@ -277,7 +143,7 @@ class ProgressQuotient(Rule):
     def stops(self, state: State) -> np.ndarray:
         if state.epochs_run % self.strip:
             return np.zeros_like(state.improved)
-        errors = np.stack(state.train_values[-self.strip :])
+        errors = state.train_values[-self.strip :]
         mean, lowest = errors.mean(axis=0), errors.min(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             # The mean of equal numbers may be rounded below them, and they may all be 0.
@@ -312,8 +178,94 @@ class SuccessiveIncreases(Rule):
     def stops(self, state: State) -> np.ndarray:
         if state.epochs_run % self.strip or state.epochs_run < (self.strips + 1) * self.strip:
             return np.zeros_like(state.improved)
-        ends = np.stack(state.values[:: -self.strip][: self.strips + 1])  # the latest first
+        ends = state.values[:: -self.strip][: self.strips + 1]  # the latest first
         return (ends[:-1] > ends[1:]).all(axis=0)
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class AnyOf(Rule):
+    """Stop as soon as any of the `rules` stops; the report's `reason` is that of the first of them.
+
+    They share one best epoch and one wait. So they must agree on `mode`, `min_delta`, `baseline`,
+    `start_from_epoch` and `check_finite`, those that a rule cannot set being 0, `None` and `True`.
+
+    Raises `ValueError` for no rules and for rules that do not agree, `TypeError` for what is no
+    rule.
+
+    >>> from epochlab import replay
+    >>> rule = AnyOf(Patience(3), Target(0.5))
+    >>> replay([0.9, 0.7, 0.5, 0.6], rule).reason, replay([0.8, 0.9, 0.9, 0.9], rule).reason
+    (<StopReason.TARGET: 'target'>, <StopReason.PATIENCE: 'patience'>)
+    """
+
+    rules: tuple[Rule, ...]
+
+    def __init__(self, *rules: Rule) -> None:
+        if not rules:
+            raise ValueError("AnyOf must have at least one rule; got none.")
+        object.__setattr__(self, "rules", rules)
+        _share(self, rules)
+
+    def stops(self, state: State) -> np.ndarray | bool:
+        return reduce(or_, (rule.stops(state) for rule in self.rules))
+
+    def reasons(self, state: State) -> np.ndarray:
+        reasons = super().reasons(state)
+        for rule in reversed(self.rules):
+            reasons = np.where(rule.stops(state), rule.reasons(state), reasons)
+        return reasons
+
+    def __repr__(self) -> str:
+        return f"AnyOf({', '.join(map(repr, self.rules))})"
+
+
+@dataclass(frozen=True, repr=False)
+class Warmup(Rule):
+    """Do not ask `rule` in the first `epochs` epochs of a run.
+
+    They cannot stop the run, but the best epoch may be among them and waiting counts from the
+    start. With `Patience(start_from_epoch=…)` instead, they do not count at all.
+
+    Raises `TypeError` for what is no rule or no count, `ValueError` for a negative one.
+
+    >>> from epochlab import replay
+    >>> curve = [0.1, 0.9, 0.8, 0.7, 0.6]
+    >>> replay(curve, Patience(1)).epochs_run, replay(curve, Warmup(Patience(1), 3)).epochs_run
+    (2, 4)
+    """
+
+    rule: Rule
+    epochs: int
+
+    def __post_init__(self) -> None:
+        integer("epochs", self.epochs, minimum=0)
+        _share(self, (self.rule,))
+
+    def stops(self, state: State) -> np.ndarray | bool:
+        return state.epochs_run > self.epochs and self.rule.stops(state)
+
+    def reasons(self, state: State) -> np.ndarray:
+        return self.rule.reasons(state)
+
+
+_SHARED = ("mode", "min_delta", "baseline", "start_from_epoch", "check_finite")
+
+
+def _share(combined: Rule, rules: tuple[Rule, ...]) -> None:
+    """Let a combination find the best epoch as its rules do, which must agree on it."""
+    for rule in rules:
+        check_rule(rule)
+    for name in (*_SHARED, "improves", "resets_wait"):
+        first, *others = (getattr(rule, name) for rule in rules)
+        for rule, other in zip(rules[1:], others, strict=True):
+            if getattr(other, "__func__", other) != getattr(first, "__func__", first):
+                raise ValueError(
+                    f"the rules of AnyOf must agree on {name}, since they share one best epoch; "
+                    f"got {first!r} of {rules[0]} and {other!r} of {rule}."
+                )
+        object.__setattr__(combined, name, first)
+    needs = any(rule.needs_train_values for rule in rules)
+    object.__setattr__(combined, "needs_train_values", needs)
 
 
 def _check_mode(mode: str) -> None:
@@ -330,57 +282,3 @@ def _generalization_loss(rule: Rule, state: State) -> np.ndarray:
         )
     with np.errstate(divide="ignore", invalid="ignore"):
         return 100 * (last / state.best_value - 1)
-
-
-def advance(
-    rule: Rule, state: State, values: np.ndarray, seen: np.ndarray, train_values: np.ndarray
-) -> tuple[State, np.ndarray]:
-    """Return the state after one more epoch and for which curves to stop there.
-
-    `seen` says which curves were validated in that epoch; the others' values do not matter.
-    """
-    epoch = state.epoch + 1
-    finite = np.isfinite(values) if rule.check_finite else True
-    monitored = seen & (epoch >= rule.start_from_epoch)
-    better = (state.best_epoch < 0) | rule.improves(values, state.best_value)
-    improved = monitored & finite & better
-    known = state.values[-1] if state.values else np.full(len(values), np.nan)
-    state = State(
-        epoch=epoch,
-        epochs_run=state.epochs_run + 1,
-        monitored=monitored,
-        improved=improved,
-        wait=np.where(improved & rule.resets_wait(values), 0, state.wait + monitored),
-        best_epoch=np.where(improved, epoch, state.best_epoch),
-        best_value=np.where(improved, values, state.best_value),
-        values=(*state.values, np.where(monitored & np.isfinite(values), values, known)),
-        train_values=(*state.train_values, train_values),
-    )
-    return state, rule.stops(state)
-
-
-def report(
-    state: State,
-    reason: StopReason,
-    *,
-    stopped_epoch: int | None = None,
-    restored: bool = True,
-    curve: int = 0,
-) -> StopReport:
-    """Return how the run of one of the curves ended."""
-    best_epoch, best_value = int(state.best_epoch[curve]), float(state.best_value[curve])
-    if best_epoch < 0:
-        return StopReport(reason, state.epochs_run, stopped_epoch)
-    return StopReport(
-        reason,
-        state.epochs_run,
-        stopped_epoch,
-        best_epoch,
-        best_value,
-        best_epoch if restored else None,
-    )
-
-
-def check_rule(rule: Any) -> None:
-    """Raise `TypeError` for what is no rule, a rule's class included."""
-    instance("rule", rule, Rule, "a rule such as Patience(5)")

@@ -1,0 +1,135 @@
+"""Many stopping rules on many recorded curves, without training."""
+
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._arguments import instance, integer
+from .following import Rule, check_rule
+from .replay import curve_of, follow
+
+_NOT_MEASURED = ["epochs", "steps", "seconds", "restored_epoch", "epoch", "step", "reason"]
+
+
+def sweep_rules(
+    curves: pd.DataFrame | Iterable[Iterable[float | None]],
+    rules: Iterable[Rule],
+    *,
+    monitor: str = "val_loss",
+) -> pd.DataFrame:
+    """Tell what many rules would have done on many recorded curves, without training.
+
+    `curves` is the long table of `sweep(..., curves=True)` or `Run.epochs`, whose column
+    `monitor` is replayed; or a list of sequences as `replay` takes them.
+
+    Returns a row per rule and curve: `rule` as text, the run's keys and seed (for a list `curve`,
+    its place), the fields of the `StopReport`, and for a table what it has measured in the
+    restored epoch, as `sweep(..., rule=rule)` returns it.
+
+    Raises what `replay` does, and `ValueError` for a column that is missing and for a run that
+    has an epoch twice.
+
+    >>> from epochlab import Patience, Target
+    >>> curves = [[0.9, 0.5, 0.6, 0.4], [0.9, 0.8, 0.7, 0.6]]
+    >>> sweep_rules(curves, [Patience(1), Target(0.5)])[["rule", "curve", "epochs_run"]]
+                       rule  curve  epochs_run
+    0  Patience(patience=1)      0           3
+    1  Patience(patience=1)      1           4
+    2     Target(value=0.5)      0           2
+    3     Target(value=0.5)      1           4
+    """
+    instance("rules", rules, Iterable, "a list of rules such as [Patience(5)]")
+    rules = list(rules)
+    if not rules:
+        raise ValueError("rules must hold at least one rule; got none.")
+    for rule in rules:
+        check_rule(rule)
+    instance("monitor", monitor, str, 'the name of a column such as "val_loss"')
+    if isinstance(curves, pd.DataFrame):
+        return _sweep_table(curves, rules, monitor)
+    for rule in rules:
+        if rule.needs_train_values:
+            raise ValueError(
+                f"curves must be a table with a column loss for {rule}, which looks at the "
+                "training loss; got sequences."
+            )
+    if isinstance(curves, (str, bytes, Mapping, Set)) or not isinstance(curves, Iterable):
+        wanted = "curves must be a table or a list of curves"
+        raise TypeError(f"{wanted}; got {curves!r} ({type(curves).__name__}).")
+    lines = [curve_of(f"curves[{i}]", values) for i, values in enumerate(curves)]
+    if not lines:
+        raise ValueError("curves must hold at least one curve; got none.")
+    lengths = np.array([len(line) for line in lines])
+    values = np.ma.masked_all((len(lines), lengths.max()))
+    for row, line in zip(values, lines, strict=True):
+        row[: len(line)] = line
+    runs = pd.DataFrame({"curve": range(len(lines))})
+    return _ended(rules, runs, values, values, lengths)
+
+
+def _sweep_table(table: pd.DataFrame, rules: list[Rule], monitor: str) -> pd.DataFrame:
+    needed = ["epoch", monitor]
+    if any(rule.needs_train_values for rule in rules):
+        needed.append("loss")
+    if missing := [name for name in needed if name not in table]:
+        raise ValueError(
+            f"curves must have the columns {', '.join(needed)}; got none of name "
+            f"{', '.join(missing)}, but {', '.join(map(str, table))}."
+        )
+    if table.empty:
+        raise ValueError("curves must hold at least one curve; got a table without rows.")
+    columns = list(table)
+    keys = columns[: columns.index("seed") + 1] if "seed" in columns else []
+    measured = [name for name in columns if name not in (*keys, *_NOT_MEASURED)]
+
+    # Keys may be lists, which cannot be grouped by, but their text can.
+    texts: list[Any] = [table[key].map(repr) for key in keys] or [np.zeros(len(table))]
+    run = table.groupby(texts, sort=False).ngroup().to_numpy()
+    epoch = np.array([integer("epoch of curves", e, minimum=0) for e in table["epoch"]])
+    at = pd.MultiIndex.from_arrays([run, epoch], names=["run", "restored_epoch"])
+    if at.has_duplicates:
+        first = int(at.duplicated().argmax())
+        where = table[keys].iloc[[first]].to_dict("records")[0] if keys else "the only run"
+        raise ValueError(
+            f"curves must have an epoch once per run; got epoch {epoch[first]} twice for {where}."
+        )
+    lengths = np.zeros(run.max() + 1, int)
+    np.maximum.at(lengths, run, epoch + 1)
+    values, losses = np.ma.masked_all((2, len(lengths), lengths.max()))
+    values[run, epoch] = curve_of(monitor, table[monitor])
+    if "loss" in table:
+        losses[run, epoch] = curve_of("loss", table["loss"])
+    runs = table[keys][~pd.Series(run, table.index).duplicated()].reset_index(drop=True)
+    ended = _ended(rules, runs, values, losses, lengths)
+    restored = pd.MultiIndex.from_arrays(
+        [np.arange(len(ended)) % len(runs), ended["restored_epoch"].fillna(-1)]
+    )
+    return pd.concat(
+        [ended, table[measured].set_index(at).reindex(restored).reset_index(drop=True)], axis=1
+    )
+
+
+def _ended(
+    rules: list[Rule],
+    runs: pd.DataFrame,
+    values: np.ma.MaskedArray,
+    losses: np.ma.MaskedArray,
+    lengths: np.ndarray,
+) -> pd.DataFrame:
+    """Return the fields of the reports, beside the rule and what `runs` says of each curve."""
+    tables = []
+    for rule in rules:
+        state, stopped, reasons = follow(rule, values, losses, lengths)
+        table = runs.copy()
+        table.insert(0, "rule", str(rule))
+        table["reason"] = [str(reason) for reason in reasons]
+        table["epochs_run"] = np.where(stopped < 0, lengths, stopped + 1)
+        for name, epoch in (("stopped_epoch", stopped), ("best_epoch", state.best_epoch)):
+            table[name] = pd.array(epoch, "Int64")
+            table.loc[epoch < 0, name] = pd.NA
+        table["best_value"] = state.best_value
+        table["restored_epoch"] = table["best_epoch"]
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
