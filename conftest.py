@@ -22,6 +22,12 @@ def pytest_collectstart(collector):
         collector.skip_compare += (CLAIM_MIME, "stderr")
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker("slow")
+
+
 @pytest.fixture
 def shown_in_jupyter():
     """Runs source as one cell in a real kernel and returns the outputs that hold data."""
