@@ -26,30 +26,25 @@ def test_notebook_is_clean(path: Path):
 # ---- the checker itself: a healthy notebook, and mutations that each break one thing ----
 
 Mutation = Callable[[NotebookNode], None]
-TEN_WORDS = "An epoch is one pass over all of the data. "
-CODE = [f"code{number}" for number in range(6)]
-SHORT_CODE = "\n".join(f"updates_{number} = {number}" for number in range(8))
 
 
 def healthy() -> NotebookNode:
     cells = [
         text("title", "# What is an epoch?\n\n**It is one pass over the data.**"),
         code("install", "%pip install --quiet epochlab", "colab-install"),
+        text("copy", "## Copy this\n```python\nimport keras\n```"),
         text("links", "See [the end](#The-end-of-it) and [more](other.ipynb#Details)."),
         text("heading", "## The **end** of `it`"),
-        text("prose", TEN_WORDS * 10),
-        code("plain", SHORT_CODE, output=printed("8 updates, 32/32")),
-        code("figure", SHORT_CODE, output=figure()),
-        code("claim", "claim('1', 'so', check)", "nbval-check-output", output=claimed("✓ 1 so")),
+        text("prose", "An epoch is one pass over all of the data."),
+        code("plain", "updates = 8", output=printed("8 updates, 32/32")),
+        code("figure", "draw()", output=figure()),
+        code("claim", "claim('1', 'so', check)", "nbval-check-output", output=claimed("✓ so")),
+        text("exercises", "## Try it"),
+        *(code(f"solution{number}", "x = 1", "solution") for number in range(3)),
         text("people", "## What people say"),
-        code("verdict", "verdict('1', checks)", "nbval-check-output", output=claimed("1 holds")),
-        text("copy", "## Copy this"),
-        *(code(f"copy{number}", SHORT_CODE) for number in range(3)),
-        text("exercises", "## Exercises"),
-        *(code(f"solution{number}", SHORT_CODE, "solution") for number in range(3)),
-        text("references", "## References\n" + TEN_WORDS * 21),
-        *(text(f"prose{number}", TEN_WORDS * 10) for number in range(7)),
-        *(code(name, SHORT_CODE) for name in CODE),
+        code("verdict", "verdict('1', checks)", "nbval-check-output", output=concluded("1 holds")),
+        text("references", "## References"),
+        code("last", "done = True"),
     ]
     kernel = {"name": "python3", "display_name": "Python 3"}
     notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
@@ -79,7 +74,7 @@ def healthy_front_door() -> NotebookNode:
         code("versions", "print(1)", output=printed("1")),
         text("answer", "## Can you answer?"),
     ]
-    without("links", "claim", "people", "verdict", "copy", "copy0", "copy1", "exercises")(notebook)
+    without("links", "claim", "people", "verdict", "copy", "exercises")(notebook)
     place = notebook.cells.index(at(notebook, "solution0"))
     notebook.cells[place:place] = [*facts, *parts]
     return renumber(notebook)
@@ -87,7 +82,7 @@ def healthy_front_door() -> NotebookNode:
 
 def claims(name: str) -> NotebookNode:
     source = "claim('own', 'so', check)"
-    return code(name, source, "nbval-check-output", output=claimed("✓ own so"))
+    return code(name, source, "nbval-check-output", output=claimed("✓ so"))
 
 
 def text(name: str, source: str) -> NotebookNode:
@@ -107,8 +102,14 @@ def displayed(mime: str, content: object, **metadata: object) -> NotebookNode:
     return new_output("display_data", data={mime: content}, metadata=metadata)
 
 
-def claimed(content: str) -> NotebookNode:
-    return new_output("display_data", data={"text/plain": content, CLAIM_MIME: {}})
+def claimed(content: str, measured: str = "*measured 12.8 points*") -> NotebookNode:
+    shown = {"text/plain": content, "text/markdown": f"{content}\n\n<small>{measured}</small>"}
+    return new_output("display_data", data=shown | {CLAIM_MIME: {"kind": "claim"}})
+
+
+def concluded(content: str) -> NotebookNode:
+    data = {"text/plain": content, CLAIM_MIME: {"kind": "verdict"}}
+    return new_output("display_data", data=data)
 
 
 def figure(alt: str = "Loss against updates: it falls.") -> NotebookNode:
@@ -157,19 +158,6 @@ def without(*names: str) -> Mutation:
     return mutate
 
 
-def more(cells: int, name: str, source: str = "") -> Mutation:
-    """Append copies of a cell, with another source if one is given."""
-
-    def mutate(notebook: NotebookNode) -> None:
-        original = at(notebook, name)
-        for number in range(cells):
-            copy = NotebookNode(original, id=f"more{number}", source=source or original.source)
-            notebook.cells.append(copy)
-        renumber(notebook)
-
-    return mutate
-
-
 def all_of(*mutations: Mutation) -> Mutation:
     def mutate(notebook: NotebookNode) -> None:
         for mutation in mutations:
@@ -181,11 +169,20 @@ def all_of(*mutations: Mutation) -> Mutation:
 KERAS_BAR = "\x1b[1m32/32\x1b[0m \x1b[32m━━━━\x1b[0m\x1b[37m\x1b[0m \x1b[1m0s\x1b[0m"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
+COPY = "## Copy this\n```python\n{}\n```"
+LOUD = "model.fit(x, y)"
+
+
+def second(line: str) -> Mutation:
+    """One cell may show Keras's progress; let the line do so in another."""
+    return all_of(says(LOUD), says(line, "last"))
+
+
 BROKEN: list[tuple[str, Mutation, str]] = [
     ("executed_in_order", sets("plain", execution_count=None), "count None instead of 2"),
     ("executed_in_order", sets("plain", execution_count=0), "count 0 instead of 2"),
     ("executed_in_order", sets("plain", execution_count=1), "count 1 instead of 2"),
-    ("executed_in_order", sets("code5", source=" \n"), "is empty"),
+    ("executed_in_order", sets("last", source=" \n"), "is empty"),
     ("outputs_in_place", sets("figure", outputs=[]), "no figure"),
     ("outputs_in_place", sets("plain", outputs=[]), "no printed number"),
     ("outputs_in_place", shows(error()), "stores an error"),
@@ -199,10 +196,11 @@ BROKEN: list[tuple[str, Mutation, str]] = [
     ("no_progress_bars", shows(printed("5/9 - ETA: 3s")), "ETA"),
     ("no_progress_bars", shows(printed("9.31it/s")), "1it/s"),
     ("no_progress_bars", shows(displayed(WIDGET, {})), "a widget"),
-    ("no_progress_bars", says("model.fit(x, y)"), "calls model.fit without verbose=0"),
-    ("no_progress_bars", says("model.evaluate(x, y, verbose=1)"), "calls model.evaluate"),
-    ("no_progress_bars", says("make().predict(x, verbose=2)"), "calls make().predict"),
-    ("no_progress_bars", says("fit_interruptible(model, x)"), "calls fit_interruptible"),
+    ("no_progress_bars", second("model.fit(x, y)"), "calls model.fit without verbose=0"),
+    ("no_progress_bars", second("model.evaluate(x, y, verbose=1)"), "calls model.evaluate"),
+    ("no_progress_bars", second("make().predict(x, verbose=2)"), "calls make().predict"),
+    ("no_progress_bars", second("fit_interruptible(model, x)"), "calls fit_interruptible"),
+    ("no_progress_bars", says(LOUD, "claim"), "calls model.fit without verbose=0 and is compared"),
     ("same_on_every_machine", says("cache = '/tmp/runs'"), "in its source ('/tmp/')"),
     ("same_on_every_machine", says("Run `/home/ada/run`", "prose"), "in its source ('/home/ada')"),
     ("same_on_every_machine", shows(printed("/root/.keras")), "in its output ('/root/')"),
@@ -251,6 +249,9 @@ BROKEN: list[tuple[str, Mutation, str]] = [
     ("claims_are_compared", says("epochlab.claim('2', 'so', check)", "claim"), "stores 1 claims"),
     ("claims_are_compared", sets("claim", outputs=[]), "stores 0 claims of 1"),
     ("claims_are_compared", shows(printed("0.93"), "claim"), "prints the number 0.93"),
+    ("claims_are_compared", shows(claimed("✓ 9.3"), "claim"), "prints the number 9.3"),
+    ("claims_are_compared", shows(claimed("✓ so", "12.8"), "claim"), "what was measured"),
+    ("claims_are_compared", shows(claimed("✓ so", "as measured "), "claim"), "what was measured"),
     ("claims_are_compared", without("claim"), "calls claim nowhere"),
     ("claims_are_compared", without("verdict"), "calls verdict nowhere"),
     (
@@ -270,35 +271,27 @@ BROKEN: list[tuple[str, Mutation, str]] = [
     ("links_resolve", says("[x](#the-end-of-it)", "prose"), "links to #the-end-of-it:"),
     ("links_resolve", says("[x](other.ipynb#Nothing)", "prose"), "links to other.ipynb#Nothing:"),
     ("links_resolve", says("![a plot](attachment:plot.png)", "prose"), "attachment:plot.png"),
-    ("within_budget", more(20, "heading", "Read on."), "cells; right is 25 to 45"),
-    ("within_budget", without("code0", "code1", "code2"), "lines of code; right is 80 to 150"),
-    ("within_budget", more(8, "code0"), "lines of code; right is 80 to 150"),
-    ("within_budget", says("\n".join(["x = 1"] * 18)), "26 lines of code; right is at most 25"),
-    (
-        "within_budget",
-        all_of(*(says("x = 1\ny = 2\nz = 3", name) for name in ("plain", "figure", *CODE))),
-        "11 lines in its median code cell",
-    ),
-    ("within_budget", without("prose", "prose0"), "words; right is 900 to 1800"),
-    ("within_budget", more(9, "prose"), "words; right is 900 to 1800"),
-    ("within_budget", says(TEN_WORDS * 11, "prose"), "210 words; right is at most 200"),
-    ("within_budget", shows(printed("x" * 2_100_000)), "megabytes"),
+    ("is_not_heavy", shows(printed("x" * 2_100_000)), "has 2.10 megabytes"),
     ("has_the_anatomy", sets("title", source="# Epochs\n\n**One pass over the data.**"), "title"),
     ("has_the_anatomy", sets("title", source="# What?\n\nOne **pass** over it."), "no bold"),
     ("has_the_anatomy", says("# Again", "prose"), "2 headings of level 1"),
-    ("has_the_anatomy", sets("people", source="### What people say"), "of the sections"),
-    (
-        "has_the_anatomy",
-        all_of(
-            sets("people", source="## Exercises"), sets("exercises", source="## What people say")
-        ),
-        "of the sections",
-    ),
+    ("has_the_anatomy", sets("people", source="### What people say"), "has the sections"),
+    ("has_the_anatomy", says("## And more", "references"), "has the sections"),
     ("has_the_anatomy", without("solution1"), "2 cells tagged solution"),
     ("has_the_anatomy", without("install"), "0 cells tagged colab-install"),
     ("has_the_anatomy", sets("solution1", metadata={"tags": ["solution"]}), "is an unfolded"),
-    ("has_the_anatomy", without("copy1"), '"Copy this" has 2 code cells'),
-    ("has_the_anatomy", says("from epochlab import train", "copy1"), "imports epochlab"),
+    ("has_the_anatomy", sets("copy", source="## Copy this"), "nothing to copy"),
+    ("has_the_anatomy", sets("copy", source=COPY.format("x = = 1")), "is not Python"),
+    ("has_the_anatomy", sets("copy", source=COPY.format("import epochlab")), "imports epochlab"),
+    (
+        "has_the_anatomy",
+        all_of(
+            sets("copy", source="## Copy this"),
+            lambda notebook: notebook.cells.insert(3, code("copied", "from epochlab import x")),
+            lambda notebook: renumber(notebook),
+        ),
+        "imports epochlab",
+    ),
     (
         "models_are_named",
         all_of(says("model = keras.Sequential([])"), says("model.summary()", "figure")),
@@ -322,17 +315,6 @@ BROKEN_FRONT_DOOR: list[tuple[str, Mutation, str]] = [
     (FRONT_RULE, without("causes"), '"From curve to cause" claims nothing'),
     ("has_the_anatomy", sets("glossary", source="## Calculator"), "of the sections"),
     ("has_the_anatomy", without("solution1"), "2 cells tagged solution"),
-    ("within_budget", says(TEN_WORDS * 120, "references"), "words; right is 900 to 2200"),
-    (
-        "within_budget",
-        all_of(
-            *(
-                says("\n".join(["x = 1"] * 17), name)
-                for name in ("plain", "figure", "calculate", *CODE)
-            )
-        ),
-        "lines of code; right is 80 to 230",
-    ),
 ]
 
 
@@ -357,6 +339,8 @@ def test_healthy_notebook_has_no_fault(write):
 @pytest.mark.parametrize(
     "mutate",
     [
+        all_of(says(LOUD), shows(printed(KERAS_BAR)), shows(printed("0s 3ms/step"))),
+        says("## And after", "exercises"),
         says("with redirect_stdout(log):\n    model.fit(x, verbose=2)"),
         says("model.fit(x, **arguments)\nmodel.predict(x, verbose=level)\nfit(x)"),
         says("name = {}\nname.update(x=1)\nprint(_)  # done;"),
@@ -409,7 +393,7 @@ def test_every_rule_is_broken_once():
         (sets("prose", id="title"), "an id of its own"),
         (lambda notebook: notebook.cells[0].pop("source"), "source"),
         (sets("plain", metadata={"tags": "solution"}), "not of type"),
-        (says("x = = 1"), 'Code cell 1 ("updates_0 = 0") is not Python'),
+        (says("x = = 1"), 'Code cell 1 ("updates = 8") is not Python'),
     ],
 )
 def test_invalid_notebook_is_reported(write, mutate: Mutation, fragment: str):

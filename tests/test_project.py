@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from hygiene import imported
 from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -77,20 +78,11 @@ def names(requirements):
     return {Requirement(text).name.lower().replace("_", "-") for text in requirements}
 
 
-def imported_by(source):
-    """The top-level module of each import in a piece of source."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            yield node.module.split(".")[0]
-
-
 def assert_declared(sources, declared):
     distributions = importlib.metadata.packages_distributions()
     ours = {"epochlab", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
     for source in sources:
-        for module in set(imported_by(source)) - set(sys.stdlib_module_names) - ours:
+        for module in set(imported(ast.parse(source))) - set(sys.stdlib_module_names) - ours:
             owners = {owner.lower().replace("_", "-") for owner in distributions.get(module, [])}
             assert owners & declared, f"{module} is imported, but not among {sorted(declared)}"
 
