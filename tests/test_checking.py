@@ -127,7 +127,7 @@ def stopping(monitor="val_loss", **arguments):
 
 
 def ours(monitor="val_loss", **arguments):
-    return epochlab.EarlyStopping(Patience(2, **arguments), monitor=monitor)
+    return epochlab.EarlyStopping(monitor, **({"patience": 2} | arguments))
 
 
 def plateau(monitor="val_loss", **arguments):
@@ -242,7 +242,7 @@ HEALTHY = {
     ),
     "a target": (
         plain,
-        {"callbacks": lambda: [epochlab.EarlyStopping(Target(0.1), monitor="loss")]},
+        {"callbacks": lambda: [epochlab.EarlyStopping("loss", rule=Target(0.1))]},
     ),
     "early stopping on one of two outputs": (
         two_outputs,
@@ -389,8 +389,10 @@ def test_wrong_mode_of_other_callbacks(tmp_path):
     save = checkpoint(tmp_path, "val_accuracy", save_best_only=True, mode="min")
     for callback in (plateau("accuracy", mode="min"), save):
         one("wrong-mode", plain(), X, Y, callbacks=[callback], **VALIDATION)
-    arguments = {"callbacks": [ours("accuracy", mode="min")]}
-    assert "refuses" in one("wrong-mode", plain(), X, Y, **arguments).symptom
+    rule = Patience(2, mode="min")
+    for callback in (ours("accuracy", mode="min"), ours("accuracy", rule=rule, patience=0)):
+        arguments = {"callbacks": [callback]}
+        assert "refused" in one("wrong-mode", plain(), X, Y, **arguments).symptom
     with pytest.raises(ValueError, match="mode"):
         fit(plain(), X, Y, **arguments)
     arguments = {"y": {"a": Y, "b": Y}, "callbacks": [stopping("a_accuracy", mode="min")]}
@@ -475,13 +477,59 @@ def test_missing_monitor_of_other_callbacks(tmp_path):
     assert "never reduced" in one("missing-monitor", model, X, Y, **arguments).symptom
     assert len(set(fit(model, X, Y, **arguments)[0]["learning_rate"])) == 1
 
-    arguments["callbacks"] = [ours()]
-    assert "refuses" in one("missing-monitor", plain(), X, Y, **arguments).symptom
+    arguments["callbacks"] = [ours("val_acc", mode="max")]
+    validated = arguments | VALIDATION
+    assert "ValueError" in one("missing-monitor", plain(), X, Y, **validated).symptom
     with pytest.raises(ValueError, match="monitor"):
+        fit(plain(), X, Y, **validated)
+    # What only the call of fit knows, a callback cannot refuse.
+    arguments["callbacks"] = [ours()]
+    for validation in ({}, VALIDATION | {"validation_freq": 9}):
+        call = arguments | validation
+        assert "never stops" in one("missing-monitor", plain(), X, Y, **call).symptom
+        _, batches, said = fit(plain(), X, Y, **call)
+        assert len(batches) == 3 and "never was in the logs" in said[0]
+
+
+def test_missing_monitor_of_a_model_that_was_never_built():
+    arguments = {"epochs": 2, "callbacks": [stopping(mode="min", patience=1)]}
+    finding = one("missing-monitor", compiled(Subclassed()), X, Y, **arguments)
+    assert "no validation data" in finding.cause
+    said = fit(compiled(Subclassed()), X, Y, **arguments)[2]
+    assert any("not available" in text for text in said)
+    assert names(compiled(Subclassed()), X, Y, **arguments, **VALIDATION) == []
+    logs = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(val_loss=1.0))
+    arguments["callbacks"] = [logs, stopping(mode="min", patience=1)]
+    assert names(compiled(Subclassed()), X, Y, **arguments) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "epochs_run"),
+    [
+        ("{epoch}-{val_acc:.2f}.keras", VALIDATION, 1),
+        ("{val_loss:.2f}.keras", {}, 1),
+        ("{val_loss:.2f}.keras", VALIDATION | {"validation_freq": 2}, 1),
+        ("{batch}.keras", VALIDATION, 1),
+        ("{val_loss:.2f}.keras", VALIDATION | {"save_freq": 1}, 0),
+    ],
+)
+def test_missing_in_path(path, arguments, epochs_run, tmp_path):
+    arguments = dict(arguments)
+    save = {name: arguments.pop(name) for name in ("save_freq",) if name in arguments}
+    arguments |= {"epochs": 2, "callbacks": [callbacks.ModelCheckpoint(tmp_path / path, **save)]}
+    model = plain()
+    finding = one("missing-in-path", model, X, Y, **arguments)
+    assert path.split("{")[-1].split("}")[0].split(":")[0] in finding.cause
+    with pytest.raises(KeyError, match="Failed to format"):
+        fit(model, X, Y, **arguments)
+    assert len(model.history.epoch) == 0 and model.optimizer.iterations == 2**epochs_run
+
+
+def test_nothing_is_missing_in_a_path_that_nobody_can_format(tmp_path):
+    arguments = {"callbacks": [callbacks.ModelCheckpoint(tmp_path / "{.keras")]}
+    assert names(plain(), X, Y, **arguments) == []
+    with pytest.raises(ValueError, match="expected '}'"):
         fit(plain(), X, Y, **arguments)
-    arguments |= VALIDATION | {"validation_freq": 9}
-    assert "never stops" in one("missing-monitor", plain(), X, Y, **arguments).symptom
-    assert len(fit(plain(), X, Y, **arguments)[1]) == 3
 
 
 @pytest.mark.parametrize("make", [stopping, ours], ids=["Keras", "epochlab"])
@@ -490,7 +538,7 @@ def test_patience_0_and_1_stop_at_the_same_epoch(make):
     for patience in (0, 1, 2):
         stop = stopping("loss", patience=patience)
         if make is ours:
-            stop = epochlab.EarlyStopping(Patience(patience), monitor="loss")
+            stop = ours("loss", rule=Patience(patience), patience=0)
         arguments = {"callbacks": [stop], "epochs": 9, "shuffle": False}
         model = plain(optimizer=keras.optimizers.SGD(0.0))
         if patience == 0:
@@ -499,6 +547,68 @@ def test_patience_0_and_1_stop_at_the_same_epoch(make):
             assert names(model, X, Y, **arguments) == []
         ran.append(len(fit(model, X, Y, **arguments)[1]))
     assert ran == [2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("callback", "arguments"),
+    [
+        (lambda: stopping("loss", patience=4), {}),
+        (lambda: stopping("loss", patience=2, start_from_epoch=2), {}),
+        (lambda: stopping(patience=2), VALIDATION | {"validation_freq": 2}),
+        (lambda: stopping("loss", patience=2), {"initial_epoch": 2}),
+        (lambda: ours("loss", patience=4, restore_best_weights=False), {}),
+        (lambda: plateau("loss", patience=4), {}),
+    ],
+)
+def test_long_patience_has_no_effect(callback, arguments):
+    callback, arguments = callback(), {"epochs": 4} | arguments | {"callbacks": []}
+    arguments["callbacks"] = [callback]
+    model = plain(optimizer=keras.optimizers.SGD(1e-12))  # never improves by much
+    finding = one("long-patience", model, X, Y, **arguments)
+    assert f"patience={callback.patience}" in finding.cause
+    history, batches, _ = fit(model, X, Y, **arguments)
+    assert len(batches) == 4 - arguments.get("initial_epoch", 0)
+    assert len(set(history.get("learning_rate", [0]))) == 1
+    if not isinstance(callback, callbacks.ReduceLROnPlateau):
+        assert callback.best_weights is None
+    callback.patience -= 1
+    assert names(plain(), X, Y, **arguments) == []
+
+
+def test_long_patience_that_restores_the_best_weights_has_an_effect():
+    stop = stopping("loss", restore_best_weights=True, patience=9)
+    arguments = {"epochs": 3, "callbacks": [stop]}
+    model = plain(optimizer=keras.optimizers.SGD(100.0))  # ever worse
+    assert names(model, X, Y, **arguments) == []
+    fit(model, X, Y, **arguments)
+    assert all(map(np.array_equal, model.get_weights(), stop.best_weights))
+    assert names(plain(), X, Y, epochs=1, callbacks=[stopping("loss", patience=9)]) == []  # a trial
+
+
+@pytest.mark.parametrize("make", [stopping, ours], ids=["Keras", "epochlab"])
+def test_late_start_never_looks(make):
+    stop = make("loss", start_from_epoch=3, patience=1, restore_best_weights=True)
+    arguments = {"epochs": 3, "callbacks": [stop]}
+    model = plain(optimizer=keras.optimizers.SGD(0.0))
+    assert "start_from_epoch=3" in one("late-start", model, X, Y, **arguments).cause
+    assert len(fit(model, X, Y, **arguments)[1]) == 3 and stop.best_weights is None
+    assert names(plain(), X, Y, **arguments | {"epochs": 5}) == []
+
+
+def test_scheduled_plateau_fails_at_the_first_plateau():
+    def call(schedule):
+        rate = keras.optimizers.schedules.ExponentialDecay(1e-12, 9, 0.9) if schedule else 1e-12
+        return plain(optimizer=keras.optimizers.SGD(rate))
+
+    arguments = {"epochs": 4, "callbacks": [plateau("loss", patience=1, min_delta=0.1)]}
+    model = call(True)
+    assert "ExponentialDecay" in one("scheduled-plateau", model, X, Y, **arguments).cause
+    with pytest.raises(TypeError, match="LearningRateSchedule"):
+        fit(model, X, Y, **arguments)
+    assert model.optimizer.iterations == 4  # two epochs
+    assert names(call(False), X, Y, **arguments) == []
+    scaled = keras.optimizers.LossScaleOptimizer(call(True).optimizer)
+    one("scheduled-plateau", plain(optimizer=scaled), X, Y, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -536,6 +646,48 @@ def test_too_many_steps(x, arguments, there):
     assert f" {there} batches" in one("too-many-steps", plain(), x, y, **arguments).symptom
     history, batches, said = fit(plain(), x, y, **arguments)
     assert batches == [there, there] and sum(text.startswith(RAN_OUT) for text in said) >= 2
+
+
+def test_short_epochs_are_counted_without_running_through_them():
+    arguments = {"batch_size": 1, "steps_per_epoch": 3, "epochs": 10**12}
+    one("short-epochs", plain(), X, Y, **arguments)
+    assert names(plain(), X, Y, **arguments | VALIDATION | {"validation_freq": 7}) != []
+    few = {"batch_size": 1, "steps_per_epoch": 3, "epochs": 13}  # 39 batches of 40
+    assert names(plain(), X, Y, **few) == []
+    one("short-epochs", plain(), X, Y, **few | {"epochs": 14})
+    grouped = plain(steps_per_execution=4, run_eagerly=False)
+    for steps, found in ((3, []), (5, []), (13, ["short-epochs"])):  # 4, 8 and 16 of 40 run
+        arguments = {"batch_size": 1, "steps_per_epoch": steps, "epochs": 10}
+        assert names(grouped, X, Y, **arguments) == found
+
+
+@pytest.mark.parametrize("name", ["x", "validation_data"])
+def test_endless_data_never_ends(name):
+    class Enough(Exception):
+        pass
+
+    class Limit(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.count(batch, name == "x")
+
+        def on_test_batch_end(self, batch, logs=None):
+            self.count(batch, name == "validation_data")
+
+        def count(self, batch, endless):
+            if batch > 100:  # of the 5 there are
+                assert endless
+                raise Enough
+
+    x, validation = dataset().repeat(), {}
+    if name == "validation_data":
+        x, validation = dataset(), {"validation_data": x}
+    finding = one("endless-data", plain(), x, **validation)
+    assert name in finding.cause
+    with pytest.raises(Enough):
+        fit(plain(), x, callbacks=[Limit()], **validation)
+    steps = {"steps_per_epoch": 3} if name == "x" else {"validation_steps": 3}
+    assert names(plain(), x, **validation, **steps) == []
+    fit(plain(), x, callbacks=[Limit()], **validation, **steps)
 
 
 def test_spent_generator():
@@ -638,6 +790,19 @@ def test_sorted_split_that_is_not_sorted_but_withholds_a_label():
     assert names(two_outputs(), X, two, validation_split=0.25) == ["sorted-split"]
 
 
+def test_sorted_split_of_numbers_is_none():
+    ages = np.repeat([20, 30, 40, 50], 10)
+    for loss in ("mse", "mae", keras.losses.Huber(), "poisson", lambda y, p: keras.ops.abs(y - p)):
+        model = keras.Sequential([layers.Dense(1)])
+        model.compile("sgd", loss)
+        assert names(model, X, ages, validation_split=0.2) == []
+    for loss in ("hinge", keras.losses.squared_hinge, "crossentropy", "ce"):
+        model.compile("sgd", loss)
+        assert "sorted-split" in names(model, X, ages, validation_split=0.2)
+    model.compile("sgd", "mse")
+    assert names(model, X, np.eye(4)[SORTED["y"]], validation_split=0.2) == ["sorted-split"]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_sorted_split_is_not_seen_in_shuffled_labels(seed):
     rng, model = np.random.default_rng(seed), plain()
@@ -690,6 +855,9 @@ def test_test_set_by_its_images():
     assert found(data.x_validation, data.y_validation) == []
     few = np.r_[data.x_test[:10], data.x_validation]
     assert found(few, np.zeros(len(few), int)) == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert found(np.where(data.x_test > 0.5, np.nan, data.x_test), data.y_test) == []
     both = [data.x_test, data.y_test]
     one("test-set", model, data.x_train, data.y_train, validation_data=both, **arguments)
 
@@ -735,7 +903,108 @@ def test_lone_sample_wherever_the_layer_is():
     assert names(normalized(), X, Y, validation_split=0.2, batch_size=39) == []
 
 
+# The last layer
+
+
+def ending(activation, loss, *after, units=4, dtype=None):
+    first = [keras.Input((4,)), layers.Dense(units, activation, dtype=dtype, name="last")]
+    model = keras.Sequential([*first, *after])
+    model.compile(keras.optimizers.SGD(1.0), loss, run_eagerly=True)
+    return model
+
+
+SPARSE, BINARY = keras.losses.SparseCategoricalCrossentropy, keras.losses.BinaryCrossentropy
+
+
+def learned(*args, y, **arguments):
+    """Return the loss after some epochs of a task that is easy."""
+    keras.utils.set_random_seed(3)
+    return fit(ending(*args, **arguments), X, y, epochs=8)[0]["loss"][-1]
+
+
+@pytest.mark.parametrize(
+    ("activation", "kind", "units", "y"),
+    [("softmax", SPARSE, 4, X.argmax(axis=1)), ("sigmoid", BINARY, 1, X[:, :1] > 0)],
+)
+def test_wrong_logits_make_a_wrong_loss(activation, kind, units, y):
+    half = {"units": units, "dtype": "mixed_bfloat16"}
+    for loss in (kind(), kind().name, kind.__name__):
+        finding = one("wrong-logits", ending(None, loss, units=units), X, y)
+        assert "last returns logits" in finding.cause and "=True" in finding.cure
+    finding = one("wrong-logits", ending(activation, kind(from_logits=True), **half), X, y)
+    assert "last returns probabilities" in finding.cause and "=False" in finding.cure
+    healthy = [(None, kind(from_logits=True)), (activation, kind()), (activation, kind().name)]
+    right = [learned(last, loss, y=y, units=units) for last, loss in healthy]
+    for last, loss in healthy:
+        assert names(ending(last, loss, units=units), X, y) == []
+    assert np.ptp(right) < 1e-3
+    assert learned(None, kind(), y=y, units=units) > 1.5 * right[0]
+    assert learned(activation, kind(from_logits=True), y=y, **half) > 1.2 * right[0]
+    # In single precision, Keras finds the softmax, says so, and takes the logits before it.
+    model = ending(activation, kind(from_logits=True), units=units)
+    one("wrong-logits", model, X, y)
+    assert any("was produced by a S" in text for text in fit(model, X, y)[2])
+
+
+def test_wrong_logits_wherever_the_last_layer_is():
+    inside = keras.Sequential([layers.Dense(4)])
+    inputs = keras.Input((4,))
+    for model in (
+        keras.Sequential([inside]),
+        keras.Sequential([layers.Dense(4)]),
+        keras.Model(inputs, inside(inputs)),
+        keras.Model(inputs, layers.Dense(4)(inputs)),
+    ):
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        one("wrong-logits", model, X, Y)
+    outputs = {"b": layers.Dense(4, "softmax")(inputs), "a": layers.Dense(4)(inputs)}
+    model = keras.Model(inputs, outputs)
+    loss = SPARSE(from_logits=True)
+    for losses, found in (
+        ({"a": loss, "b": "sparse_categorical_crossentropy"}, []),
+        ({"a": "mse", "b": loss}, ["wrong-logits"]),
+        (SPARSE(), ["wrong-logits"]),
+        ([loss, SPARSE()], []),
+    ):
+        model.compile("sgd", losses)
+        assert names(model, X, {"a": Y, "b": Y}) == found
+    for after in (layers.Softmax(), layers.Activation("softmax", dtype="float32")):
+        assert names(ending(None, SPARSE(), after), X, Y) == []
+        assert names(ending(None, SPARSE(from_logits=True), after), X, Y) == ["wrong-logits"]
+    # What is not known is no mistake.
+    passed = layers.Activation("linear", dtype="float32")
+    for last in (passed, layers.Lambda(keras.ops.softmax), layers.Reshape((4,))):
+        assert names(ending(None, SPARSE(), last), X, Y) == []
+    own = compiled(Subclassed())
+    own.compile("sgd", SPARSE())
+    assert names(own, X, Y) == []
+    assert names(ending(None, lambda y, p: SPARSE(from_logits=True)(y, p)), X, Y) == []
+    assert names(ending(keras.ops.abs, SPARSE()), X, Y) == []
+
+
+def test_constant_softmax_says_1():
+    for loss in ("binary_crossentropy", "mse"):
+        model = ending("softmax", loss, units=1)
+        assert "sigmoid" in one("constant-softmax", model, X, Y % 2).cure
+        fit(model, X, Y % 2, epochs=2)
+        assert (model.predict(X, verbose=0) == 1).all()
+        assert names(ending("sigmoid", loss, units=1), X, Y % 2) == []
+    weights = layers.Dense(1), layers.Softmax(axis=0)  # over the batch
+    assert names(plain(*weights), X, Y) == []
+
+
 # A model that was trained
+
+
+def test_no_epochs_are_left():
+    model = trained()
+    arguments = {"initial_epoch": 5, "epochs": 5}
+    assert "set epochs=10" in one("no-epochs", model, X, Y, **arguments).cure
+    before = model.get_weights()
+    assert fit(model, X, Y, **arguments)[0] == {}
+    assert all(map(np.array_equal, model.get_weights(), before))
+    one("no-epochs", model, X, Y, initial_epoch=5, epochs=3)
+    assert names(model, X, Y, initial_epoch=5, epochs=6) == []
 
 
 def test_trained_model_goes_on():
@@ -856,6 +1125,9 @@ def test_nothing_is_taken_from_data():
         (ValueError, "initial_epoch must be an integer, at least 0; got -1", {"initial_epoch": -1}),
         (TypeError, "batch_size must be an integer, at least 1; got 4.0", {"batch_size": 4.0}),
         (TypeError, "steps_per_epoch must be .*; got '5'", {"steps_per_epoch": "5"}),
+        (ValueError, "validation_freq must be .*at least 1; got 0", {"validation_freq": 0}),
+        (TypeError, r"validation_freq must be .*; got \(1, 2\)", {"validation_freq": (1, 2)}),
+        (TypeError, "validation_freq must be .*; got 2.0", {"validation_freq": 2.0}),
         (ValueError, "validation_split must be a number in", {"validation_split": 1.5}),
         (ValueError, "validation_split must leave samples", {"validation_split": 0.999}),
     ],
@@ -864,6 +1136,14 @@ def test_arguments_that_are_none(error, match, arguments):
     model = arguments.pop("model", None) or plain()
     with pytest.raises(error, match=match):
         check_fit(model, X, Y, **arguments)
+
+
+@pytest.mark.parametrize("freq", [0, (1, 2), np.int64(2)])
+def test_a_validation_freq_that_is_refused_fails_after_an_epoch(freq):
+    model = plain()
+    with pytest.raises((ValueError, ZeroDivisionError)):
+        fit(model, X, Y, validation_freq=freq, **VALIDATION)
+    assert model.optimizer.iterations == 2  # the whole epoch
 
 
 def test_it_takes_exactly_what_fit_takes():

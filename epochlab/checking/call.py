@@ -13,18 +13,12 @@ from .. import _keras
 from .._arguments import fraction, instance, integer
 from ..steps import num_batches, simulate_epochs, split_sizes
 from ..stopping.callback import EarlyStopping
-from ..stopping.recorders import TrainEvaluation
+from ..stopping.monitors import logs_as_keras, possible_names
 
 _FOLLOWERS = (
     keras.callbacks.EarlyStopping,
     keras.callbacks.ReduceLROnPlateau,
     keras.callbacks.ModelCheckpoint,
-)
-_ADD_RATE = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
-# Whoever replaces one of these decides alone what is logged.
-_LOGGING = (
-    *("fit", "compile", "metrics", "train_step", "test_step", "make_train_function"),
-    *("compute_metrics", "get_metrics_result"),
 )
 
 
@@ -125,28 +119,17 @@ class Call:
         found = []
         for callback in self.callbacks:
             if isinstance(callback, EarlyStopping):
-                found.append(Watch(callback, callback.monitor, callback.rule.mode, True))
+                found.append(Watch(callback, callback.monitor, callback.mode, True))
             elif isinstance(callback, _FOLLOWERS):
                 acts = getattr(callback, "save_best_only", True)
                 found.append(Watch(callback, callback.monitor, callback.mode, acts))
         return found
 
     @cached_property
-    def own_logs(self) -> bool:
-        """Whether the model may log something of its own."""
-        kind = type(self.model)
-        return any(getattr(kind, name, 0) is not getattr(keras.Model, name, 0) for name in _LOGGING)
-
-    @cached_property
-    def logs_as_keras(self) -> bool:
-        """Whether the logs hold what Keras puts there, and nothing of somebody's own."""
-        return not self.own_logs and all(map(_adds_nothing, self.callbacks))
-
-    @cached_property
     def metrics(self) -> Any:
         """The model, or a stand-in, with its metrics; `None` where only the first batch shows."""
         model, outputs = self.model, _keras.outputs_struct(self.model)
-        if self.own_logs:
+        if not logs_as_keras(model, []):
             return None
         if not all(part.built for part in _keras.compiled_parts(model)):
             layers = _keras.flatten_layers(model)[1:]
@@ -160,20 +143,16 @@ class Call:
         return None if model is None or _keras.logged_names(model) is None else model
 
     @cached_property
+    def logs_as_keras(self) -> bool:
+        """Whether the logs hold what Keras puts there, and nothing of somebody's own."""
+        return logs_as_keras(self.model, self.callbacks)
+
+    @cached_property
     def names(self) -> set[str] | None:
         """What can be in the logs, `None` where only the first epoch shows it."""
-        if self.metrics is None or not self.logs_as_keras:
-            return None
-        names = _keras.logged_names(self.metrics) or set()
-        possible = set(names)
-        if self.validation is not None and (self.validations() or not self.epochs):
-            possible |= {f"val_{name}" for name in names}
-        for callback in self.callbacks:
-            if isinstance(callback, TrainEvaluation):
-                possible |= {f"train_{name}" for name in names}
-            elif isinstance(callback, _ADD_RATE):
-                possible.add("learning_rate")
-        return possible
+        logged = _keras.logged_names(self.metrics) if self.metrics and self.logs_as_keras else None
+        validated = self.validation is not None and bool(self.validations() or not self.epochs)
+        return None if logged is None else possible_names(logged, validated, self.callbacks)
 
     def lacks(self, name: str) -> bool:
         """Whether a value will surely not be in the logs."""
@@ -202,16 +181,6 @@ def _count(name: str, value: Any) -> int:
 
 def is_keras(thing: Any) -> bool:
     return type(thing).__module__.split(".")[0] == "keras"
-
-
-def _adds_nothing(callback: keras.callbacks.Callback) -> bool:
-    """Whether a callback surely adds nothing to the logs of an epoch that is not known of it."""
-    kind = type(callback)
-    known = is_keras(callback) or kind.__module__.split(".")[0] == "epochlab"
-    if known and kind is not keras.callbacks.LambdaCallback:
-        return True
-    method = getattr(callback.on_epoch_end, "__func__", None)
-    return method is keras.callbacks.Callback.on_epoch_end
 
 
 def batches_itself(data: Any) -> bool:

@@ -19,14 +19,10 @@ def wrong_mode(call: Call) -> Iterator[Finding]:
     for watch in call.watches:
         right = call.metrics and _keras.metric_mode(call.metrics, watch.monitor)
         if watch.acts and right and watch.mode not in (right, "auto"):
-            refused = (
-                "fit refuses it"
-                if isinstance(watch.callback, EarlyStopping)
-                else (f"{watch.kind} takes the worst epoch for the best")
-            )
+            refused = "; a rule is refused" if isinstance(watch.callback, EarlyStopping) else ""
             yield Finding(
                 "wrong-mode",
-                symptom=f"{refused}.",
+                symptom=f"{watch.kind} takes the worst epoch for the best{refused}.",
                 cause=f'{watch.kind} has mode="{watch.mode}" for {watch.monitor}, of which '
                 f"{'higher' if right == 'max' else 'lower'} is better.",
                 cure=f'Set mode="{right}".',
@@ -46,9 +42,11 @@ def undecidable_mode(call: Call) -> Iterator[Finding]:
 
 
 def _is_undecidable(call: Call, watch: Watch) -> bool:
-    decided = watch.mode != "auto" or getattr(watch.callback, "monitor_op", None) is not None
-    known = not decided and call.metrics is not None
-    return known and _keras.fails_on_auto(call.metrics, watch.monitor)
+    if watch.mode != "auto" or watch.callback.monitor_op is not None or call.metrics is None:
+        return False
+    if isinstance(watch.callback, EarlyStopping):
+        return _keras.metric_mode(call.metrics, watch.monitor) is None
+    return _keras.fails_on_auto(call.metrics, watch.monitor)
 
 
 def _is_missing(call: Call, watch: Watch) -> bool:
@@ -59,11 +57,11 @@ def missing_monitor(call: Call) -> Iterator[Finding]:
     for watch in call.watches:
         if not _is_missing(call, watch):
             continue
-        never = call.validation is not None and not call.validations()
-        if _is_undecidable(call, watch):
+        raises = _is_undecidable(call, watch)
+        if isinstance(watch.callback, EarlyStopping):  # sees only whether there is a validation
+            raises = bool(call.validations()) or not watch.monitor.startswith("val_")
+        if raises:
             symptom = "fit raises a ValueError after the whole first epoch."
-        elif isinstance(watch.callback, EarlyStopping) and not never:
-            symptom = "fit refuses it."
         elif isinstance(watch.callback, keras.callbacks.ReduceLROnPlateau):
             symptom = "The learning rate is never reduced."
         elif isinstance(watch.callback, keras.callbacks.ModelCheckpoint):
@@ -156,7 +154,7 @@ def no_effect(call: Call) -> Iterator[Finding]:
         elif waiting is not None or plateau:
             waiting = waiting or watch.callback
             first = max(getattr(waiting, "start_from_epoch", 0), call.initial_epoch)
-            validated = watch.monitor.startswith("val_")
+            validated = watch.monitor.startswith("val_") and call.logs_as_keras
             looks = call.validations(first) if validated else call.last - first
             restores = getattr(watch.callback, "restore_best_weights", False)
             if waiting.patience >= looks and not restores:

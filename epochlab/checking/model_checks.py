@@ -26,7 +26,7 @@ def constant_softmax(call: Call) -> Iterator[Finding]:
         if layer.units == 1 and layer.activation is keras.activations.softmax:
             yield Finding(
                 "constant-softmax",
-                symptom=f"{layer.name} returns 1 for every sample, and never learns.",
+                symptom=f"{layer.name} returns 1 for every sample, whatever was learned.",
                 cause="softmax makes its outputs add up to 1, and this layer has only one.",
                 cure='For two classes: Dense(1, activation="sigmoid") and "binary_crossentropy".',
             )
