@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 
 from epochlab import (
-    Run,
-    StopReason,
-    StopReport,
     TrainingPlan,
     describe,
     draw_plan,
+    plot_curves,
+    plot_dots,
     plot_sweep,
     seed_band,
     seed_dots,
@@ -60,7 +59,7 @@ def test_plan_that_nobody_could_read(plan):
 
 
 def test_band_is_the_interval_over_seeds(ax):
-    seed_band(ax, [1, 2], np.array([[1.0, 2.0], [3.0, 2.0]]), label="loss")
+    seed_band(ax, [1, 2], np.array([[1.0, 2.0], [3.0, 2.0]]), label="loss")  # no spread at 2
     assert ax.get_lines()[0].get_ydata().tolist() == [2.0, 2.0]
     vertices = ax.collections[0].get_paths()[0].vertices
     half_width = 12.706 * np.sqrt(2) / np.sqrt(2)  # t of one degree of freedom
@@ -101,6 +100,8 @@ def test_what_cannot_be_drawn_is_refused(ax):
 
 
 def run(steps, accuracy, *, seconds=2.0, plan=None):
+    from epochlab import Run, StopReason, StopReport  # slow to import
+
     table = pd.DataFrame({"epoch": 0, "step": np.array(steps) - 1, "val_accuracy": accuracy})
     table["loss"] = table["val_loss"] = 1.0
     report = StopReport(StopReason.EPOCHS, epochs_run=1)
@@ -143,6 +144,220 @@ def test_sweep_is_drawn_in_the_order_of_its_key(ax):
         plot_sweep(rows, "batch_size", "loss")
 
 
+def curves(key, values, *, seeds=4, epochs=5, final=0.9, column="val_accuracy", spread=0.02):
+    """A table as `sweep(..., curves=True)` returns it; all lines end near `final`."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (value, seed, epoch, 10 * (epoch + 1) - 1)
+        for value in values
+        for seed in range(seeds)
+        for epoch in range(epochs)
+    ]
+    table = pd.DataFrame(rows, columns=[key, "seed", "epoch", "step"])
+    learned = 1 - 0.5 ** (table["epoch"] + 1.0)
+    noise = rng.uniform(-spread, spread, len(table)) if spread else 0.0
+    return table.assign(**{column: final * learned + noise})
+
+
+def drawn(ax):
+    """Draw the figure; return the boxes in pixels of all its text, and of the figure."""
+    figure = ax.figure
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    texts = [
+        text
+        for axes in figure.axes
+        for text in axes.findobj(matplotlib.text.Text)
+        if text.get_visible() and text.get_text()
+    ]
+    boxes = [matplotlib.text.Text.get_window_extent(text, renderer) for text in texts]
+    return [(text.get_text(), box) for text, box in zip(texts, boxes, strict=True)], figure.bbox
+
+
+def check_readable(ax):
+    """No name on another name, nothing beyond the figure's edge."""
+    boxes, edge = drawn(ax)
+    names = {text.get_text() for axes in ax.figure.axes for text in axes.texts}
+    of_names = [(text, box) for text, box in boxes if text in names]
+    assert len(of_names) == sum(len(axes.texts) for axes in ax.figure.axes)
+    for i, (text, box) in enumerate(of_names):
+        assert edge.x0 <= box.x0 and box.x1 <= edge.x1, (text, box)
+        assert edge.y0 <= box.y0 and box.y1 <= edge.y1, (text, box)
+        for other, of_other in of_names[:i]:
+            assert not box.overlaps(of_other), (text, other)
+
+
+def test_curves_are_the_mean_over_seeds_in_percent_from_epoch_1():
+    table = curves("batch_size", [4, 512])
+    ax = plot_curves(table.sample(frac=1, random_state=0), "val_accuracy", by="batch_size")
+    expected = table.groupby(["batch_size", "epoch"])["val_accuracy"].mean() * 100
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    assert set(lines) == {"batch size 4", "batch size 512"}
+    for size in (4, 512):
+        line = lines[f"batch size {size}"]
+        assert line.get_xdata().tolist() == [1, 2, 3, 4, 5]
+        assert line.get_ydata() == pytest.approx(expected[size].to_numpy())
+    assert ax.get_xlabel() == "epoch" and ax.get_xlim() == (1, 5)
+    assert ax.get_ylabel() == "validation accuracy in %\nmean of 4 seeds, 95 % band"
+    assert describe(ax).startswith(
+        "validation accuracy in %, mean of 4 seeds, 95 % band against epoch. batch size"
+    )
+    assert "batch size 512: from 4" in describe(ax)
+
+
+def test_curves_against_updates_and_against_a_key(ax):
+    table = curves("batch_size", [4, 512], column="loss")
+    assert plot_curves(table, "loss", by="batch_size", x="step", ax=ax) is ax
+    assert ax.get_lines()[0].get_xdata().tolist() == [10, 20, 30, 40, 50]
+    assert ax.get_xlabel() == "updates" and ax.get_ylabel().startswith("loss\n")
+    sizes = curves("batch_size", [512, 4, 64], epochs=1).drop(columns=["epoch", "step"])
+    ax = plot_curves(sizes, "val_accuracy", x="batch_size", names={"val_accuracy": "new"})
+    assert ax.get_xscale() == "log" and ax.get_xlabel() == "batch size"
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["4", "64", "512"]
+    assert ax.get_lines()[0].get_label() == "new" and ax.get_ylabel().startswith("accuracy in %")
+    check_readable(ax)
+
+
+def test_a_second_call_adds_a_line_to_the_same_axes():
+    table = curves("batch_size", [4], spread=0).assign(accuracy=0.95)
+    ax = plot_curves(table, "accuracy", names={"accuracy": "training images"})
+    plot_curves(table, "val_accuracy", names={"val_accuracy": "new images"}, ax=ax)
+    assert [text.get_text() for text in ax.texts] == ["training images", "new images"]
+    assert ax.get_ylim()[0] < 45 and 95 < ax.get_ylim()[1] < 100
+    check_readable(ax)
+
+
+def test_the_band_of_two_seeds_does_not_flatten_the_lines():
+    table = curves("batch_size", [4], seeds=2, spread=0.02)
+    low, high = plot_curves(table, "val_accuracy", by="batch_size").get_ylim()
+    values = 100 * table["val_accuracy"]
+    assert values.min() - 5 < low < high < values.max() + 5
+
+
+@pytest.mark.parametrize("style", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_names_of_lines_never_overlap_nor_leave_the_figure(style, seed):
+    rng = np.random.default_rng(seed)
+    if style:
+        set_style()
+    count = rng.integers(1, 8)
+    words = ["sgd", "adam", "with momentum and a schedule that ends at zero", "batch size 512"]
+    names = [f"{rng.choice(words)} {i}" for i in range(count)]
+    table = curves("kind", names, final=0.9, spread=rng.choice([0, 0.001, 0.05]))
+    if seed % 2:  # otherwise all end at the same value or nearly so
+        table["val_accuracy"] *= table["kind"].map(dict(zip(names, rng.random(count), strict=True)))
+    figure, axes = plt.subplots(
+        1, rng.integers(1, 3), figsize=(8, rng.uniform(3, 5)), squeeze=False
+    )
+    for ax in axes[0]:
+        plot_curves(table, "val_accuracy", by="kind", ax=ax).set_title("A title", loc="left")
+    check_readable(ax)
+    ax.set_ylim(60, 100)  # what is set later moves the names as well
+    figure.set_size_inches(7, 4)
+    check_readable(ax)
+
+
+def test_values_that_are_not_finite_end_the_line_and_are_named():
+    table = curves("learning_rate", [0.1, 1.0, 10.0], column="loss")
+    table.loc[
+        (table["learning_rate"] == 1) & (table["epoch"] > 2) & (table["seed"] == 1), "loss"
+    ] = np.inf
+    table.loc[table["learning_rate"] == 10, "loss"] = np.nan
+    ax = plot_curves(table, "loss", by="learning_rate")
+    assert [text.get_text() for text in ax.texts] == [
+        "learning rate 0.1",
+        "learning rate 1, then\nNaN",
+        "learning rate 10: NaN",
+    ]
+    assert np.isfinite(ax.get_lines()[1].get_ydata()).tolist() == [True] * 3 + [False] * 2
+    assert "learning rate 10: never finite." in describe(ax)
+    assert "at 3, then NaN." in describe(ax)
+    check_readable(ax)
+
+
+def test_runs_that_stopped_early_end_the_line_without_a_word_of_nan():
+    table = curves("batch_size", [4, 512])
+    stopped = table[(table["batch_size"] == 4) | (table["seed"] > 0) | (table["epoch"] < 3)]
+    ax = plot_curves(stopped, "val_accuracy", by="batch_size")
+    assert np.isfinite(ax.get_lines()[1].get_ydata()).sum() == 3
+    assert [text.get_text() for text in ax.texts] == ["batch size 4", "batch size 512"]
+    check_readable(ax)
+
+
+def test_dots_have_a_named_row_per_value_and_their_mean():
+    runs = curves("batch_size", [4, 512], seeds=3, epochs=1).drop(columns=["epoch", "step"])
+    ax = plot_dots(runs, "val_accuracy", by="batch_size", names={4: "small", 512: "large " * 12})
+    assert ax.get_xlabel() == "validation accuracy in %, one dot per seed"
+    assert ax.get_yticklabels()[0].get_text() == "small"
+    means = 100 * runs.groupby("batch_size")["val_accuracy"].mean()
+    assert [text.get_text() for text in ax.texts] == [f"mean {mean:.3g} %" for mean in means]
+    assert f"small: 3 dots, mean {means[4]:.3g}." in describe(ax)
+    boxes, edge = drawn(ax)
+    assert all(edge.x0 <= box.x0 and box.x1 <= edge.x1 for _, box in boxes)
+    check_readable(ax)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("batch_size", 1024, "batch size 1,024"),
+        ("label_noise", 0.4, "label noise 0.4"),
+        ("learning_rate", 1e-4, "learning rate 0.0001"),
+        ("label_noise", 0.0, "label noise 0"),
+        ("optimizer", "adam", "adam"),
+        ("weight_decay", None, "no weight decay"),
+        ("augment", False, "no augment"),
+        ("augment", True, "augment"),
+        ("layers", [64, 32], "layers 64, 32"),
+        ("optimizer", dict, "optimizer dict"),
+    ],
+)
+def test_values_are_named_as_one_says_them(key, value, name):
+    rows = pd.DataFrame({key: [value] * 2, "seed": [0, 1], "loss": [0.1, 0.2]})
+    assert [text.get_text() for text in plot_dots(rows, "loss", by=key).get_yticklabels()] == [name]
+
+
+@pytest.mark.parametrize("plot", [plot_curves, plot_dots])
+def test_tables_that_cannot_be_drawn_are_refused_before_a_figure_is_made(plot):
+    table = curves("batch_size", [4, 512], epochs=1 if plot is plot_dots else 3)
+    with pytest.raises(ValueError, match="by must be a key of the runs, one of .*; got 'size'"):
+        plot(table, "val_accuracy", by="size")
+    with pytest.raises(ValueError, match="one column 'accuracy'"):
+        plot(table, "accuracy", by="batch_size")
+    with pytest.raises(ValueError, match="batch size 4 must hold at least 2 seeds; got 1"):
+        plot(table[table["seed"] == 0], "val_accuracy", by="batch_size")
+    with pytest.raises(ValueError, match=r"names must be for what is drawn, \[4, 512\]; got 8"):
+        plot(table, "val_accuracy", by="batch_size", names={8: "eight"})
+    with pytest.raises(ValueError, match="names must differ"):
+        plot(table, "val_accuracy", by="batch_size", names={4: "same", 512: "same"})
+    with pytest.raises(TypeError, match="names must be a mapping from values to names"):
+        plot(table, "val_accuracy", by="batch_size", names=["small", "large"])
+    with pytest.raises(TypeError, match=r"names\[4\] must be a string; got 4"):
+        plot(table, "val_accuracy", by="batch_size", names={4: 4})
+    table.insert(0, "learning_rate", [0.1, 0.2] * (len(table) // 2))
+    with pytest.raises(ValueError, match='two learning rates are left .* draw by="learning_rate"'):
+        plot(table, "val_accuracy", by="batch_size")
+    with pytest.raises(TypeError, match="runs must be a table of runs"):
+        plot([1, 2], "val_accuracy", by="batch_size")
+    assert not plt.get_fignums()
+
+
+def test_curves_refuse_too_many_lines_and_what_is_no_x():
+    table = curves("batch_size", range(1, 9))
+    with pytest.raises(ValueError, match="batch_size must have at most 7 values"):
+        plot_curves(table, "val_accuracy", by="batch_size")
+    with pytest.raises(ValueError, match='x must be "epoch", "step" or a key of the runs; got'):
+        plot_curves(table, "val_accuracy", by="batch_size", x="val_accuracy")
+    with pytest.raises(ValueError, match="batch size 1: each seed must have one row per epoch"):
+        plot_curves(pd.concat([table, table]), "val_accuracy", by="batch_size")
+    with pytest.raises(ValueError, match="5 epochs|five epochs .* take best_epochs or last_epochs"):
+        plot_dots(table, "val_accuracy", by="batch_size")
+    with pytest.raises(ValueError, match="batch size 1: val_accuracy is not finite for seed 0"):
+        last = table[table["epoch"] == 4]
+        plot_dots(last.assign(val_accuracy=np.nan), "val_accuracy", by="batch_size")
+    assert not plt.get_fignums()
+
+
 def test_description_of_bars_and_of_nothing(ax):
     assert describe(ax) == ""
     ax.bar([1, 2], [3, 4.5], label="batches")
@@ -173,7 +388,7 @@ def test_style_can_be_set_twice_and_outside_jupyter():
     assert plt.rcParams["axes.spines.top"] is False
 
 
-def test_in_jupyter_a_figure_carries_its_alt_text(shown_in_jupyter):
+def test_in_jupyter_a_figure_is_sharp_and_carries_its_alt_text(shown_in_jupyter):
     source = (
         "import epochlab, matplotlib.pyplot as plt\n"
         "epochlab.set_style()\n"
@@ -181,5 +396,10 @@ def test_in_jupyter_a_figure_carries_its_alt_text(shown_in_jupyter):
         "_ = plt.plot([1, 2], [3, 4], label='loss')"
     )
     (output,) = shown_in_jupyter(source)
-    assert output.metadata["image/png"]["alt"] == "loss: from 3 at 1 to 4 at 2."
-    assert base64.b64decode(output.data["image/png"]).startswith(b"\x89PNG")
+    shown = output.metadata["image/png"]
+    assert shown["alt"] == "loss: from 3 at 1 to 4 at 2."
+    picture = base64.b64decode(output.data["image/png"])
+    assert picture.startswith(b"\x89PNG")
+    width, height = (int.from_bytes(picture[at : at + 4], "big") for at in (16, 20))
+    assert (width // 2, height // 2) == (shown["width"], shown["height"])
+    assert 700 < shown["width"] < 850  # as wide as the column of a notebook

@@ -1,0 +1,1 @@
+"""Figures: one look, each described in words."""
