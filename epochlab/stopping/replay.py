@@ -75,15 +75,20 @@ def follow(
     return state, stopped, reasons
 
 
+def listed(wanted: str, values: Any) -> list[Any]:
+    """Return what comes in an order as a list, or raise `TypeError`."""
+    try:
+        if not isinstance(values, (str, bytes, Mapping, Set)):  # a set also loses what comes twice
+            return list(values)
+    except TypeError:  # a 0-d array, too, calls itself iterable
+        pass
+    raise TypeError(f"{wanted}; got {values!r} ({type(values).__name__}).")
+
+
 def curve_of(name: str, values: Any) -> np.ma.MaskedArray:
     """Return a curve as floats, masked where it was not validated."""
     wanted = f"{name} must be a list of numbers, with None where an epoch was not validated"
-    try:
-        if isinstance(values, (str, bytes, Mapping, Set)):  # a set has no order and no duplicates
-            raise TypeError
-        items = list(values)
-    except TypeError:  # a 0-d array, too, calls itself iterable
-        raise TypeError(f"{wanted}; got {values!r} ({type(values).__name__}).") from None
+    items = listed(wanted, values)
     if not items:
         raise ValueError(f"{wanted}; got none.")
     numbers, missing = np.empty(len(items)), np.zeros(len(items), bool)

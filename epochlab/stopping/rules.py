@@ -179,7 +179,7 @@ class SuccessiveIncreases(Rule):
         if state.epochs_run % self.strip or state.epochs_run < (self.strips + 1) * self.strip:
             return np.zeros_like(state.improved)
         ends = state.values[:: -self.strip][: self.strips + 1]  # the latest first
-        return (ends[:-1] > ends[1:]).all(axis=0)
+        return np.all(ends[:-1] > ends[1:], axis=0)
 
 
 @dataclass(frozen=True, repr=False, init=False)

@@ -1,6 +1,6 @@
 """Many stopping rules on many recorded curves, without training."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from .._arguments import instance, integer
 from .following import Rule, check_rule
-from .replay import curve_of, follow
+from .replay import curve_of, follow, listed
 
 _NOT_MEASURED = ["epochs", "steps", "seconds", "restored_epoch", "epoch", "step", "reason"]
 
@@ -40,8 +40,7 @@ def sweep_rules(
     2     Target(value=0.5)      0           2
     3     Target(value=0.5)      1           4
     """
-    instance("rules", rules, Iterable, "a list of rules such as [Patience(5)]")
-    rules = list(rules)
+    rules = listed("rules must be a list of rules such as [Patience(5)]", rules)
     if not rules:
         raise ValueError("rules must hold at least one rule; got none.")
     for rule in rules:
@@ -55,9 +54,7 @@ def sweep_rules(
                 f"curves must be a table with a column loss for {rule}, which looks at the "
                 "training loss; got sequences."
             )
-    if isinstance(curves, (str, bytes, Mapping, Set)) or not isinstance(curves, Iterable):
-        wanted = "curves must be a table or a list of curves"
-        raise TypeError(f"{wanted}; got {curves!r} ({type(curves).__name__}).")
+    curves = listed("curves must be a table or a list of curves", curves)
     lines = [curve_of(f"curves[{i}]", values) for i, values in enumerate(curves)]
     if not lines:
         raise ValueError("curves must hold at least one curve; got none.")
