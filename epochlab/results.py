@@ -54,9 +54,10 @@ def difference(*tables_and_column: Any, **keys: Any) -> Interval:
         for key in keys:
             if key not in keys_of(table):
                 raise ValueError(f"{key!r} is no key of the runs; these are {keys_of(table)}.")
-    names, choices = ["the first table", "the second table"], [keys, keys]
-    if len(tables) == 1:
-        tables *= 2
+    if len(tables) == 2:
+        names = ["the first table", "the second table"]
+        sides = [_select(table, keys) for table in tables]
+    else:
         pairs = [key for key, value in keys.items() if _is_pair(value, tables[0][key])]
         if len(pairs) != 1:
             raise ValueError(
@@ -64,11 +65,10 @@ def difference(*tables_and_column: Any, **keys: Any) -> Interval:
                 f"{' and '.join(pairs) or _words(keys) or 'none'}."
             )
         fixed = {key: value for key, value in keys.items() if key not in pairs}
-        choices = [fixed | {pairs[0]: value} for value in keys[pairs[0]]]
         names = [f"{pairs[0]}={value!r}" for value in keys[pairs[0]]]
-    sides = [_select(table, choice) for table, choice in zip(tables, choices, strict=True)]
-    for rows, choice in zip(sides, choices, strict=True):
-        check_left(rows, choice)
+        sides = [_select(tables[0], fixed | {pairs[0]: value}) for value in keys[pairs[0]]]
+    for rows in sides:
+        check_left(rows, keys)
     first, second = (by_seed(rows, column, name) for rows, name in zip(sides, names, strict=True))
     for seed in sorted(first.index.symmetric_difference(second.index)):
         has, lacks = names if seed in first.index else names[::-1]
@@ -210,9 +210,9 @@ def _select(rows: pd.DataFrame, choice: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _is_pair(value: Any, values: pd.Series) -> bool:
-    """Whether it is two values, not one that is a tuple itself."""
+    """Whether it is two different values, not one that is a tuple itself."""
     itself = plain(value) in map(plain, values)
-    return isinstance(value, tuple) and len(value) == 2 and not itself
+    return isinstance(value, tuple) and len({*map(plain, value)}) == len(value) == 2 and not itself
 
 
 def _words(choice: Mapping[str, Any]) -> str:

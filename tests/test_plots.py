@@ -388,6 +388,7 @@ def test_style_can_be_set_twice_and_outside_jupyter():
     assert plt.rcParams["axes.spines.top"] is False
 
 
+@pytest.mark.slow
 def test_in_jupyter_a_figure_is_sharp_and_carries_its_alt_text(shown_in_jupyter):
     source = (
         "import epochlab, matplotlib.pyplot as plt\n"
