@@ -19,7 +19,7 @@ if folder := os.environ.get("EPOCHLAB_DATA"):
 def pytest_collectstart(collector):
     """Compare what a claim says, not the numbers behind it, nor TensorFlow's start-up log."""
     if hasattr(collector, "skip_compare"):
-        collector.skip_compare += (CLAIM_MIME, "stderr")
+        collector.skip_compare += (CLAIM_MIME, "text/markdown", "stderr")
 
 
 def pytest_collection_modifyitems(items):

@@ -1,9 +1,12 @@
 """Files that are written whole or not at all, and the first place where two contents differ."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+import numpy as np
 
 
 def write(path: Path, content: bytes) -> None:
@@ -25,17 +28,40 @@ def write(path: Path, content: bytes) -> None:
 
 
 def first_difference(old: Any, new: Any, where: str = "") -> tuple[str, Any, Any] | None:
-    """Return the first place where two structures of JSON differ, and what each has there.
+    """Return the first place where two structures differ, and what each has there.
 
-    >>> first_difference({"a": [1, 2]}, {"a": [1, 3]})
+    Lists, tuples and arrays are compared item by item, mappings with their keys, data frames with
+    their labels. A number equals no string and no boolean.
+
+    >>> first_difference({"a": [1, 2]}, {"a": (1, 3)})
     ('a[1]', 2, 3)
     """
-    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+    old, new = _plain(old), _plain(new)
+    if isinstance(old, np.ndarray) and isinstance(new, np.ndarray) and np.array_equal(old, new):
+        return None  # at once, for weights are many
+    old, new = (x.tolist() if isinstance(x, np.ndarray) else x for x in (old, new))
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() == new.keys():
         parts = [(f"{where}.{key}".lstrip("."), old[key], new[key]) for key in new]
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+    elif _is_row(old) and _is_row(new) and len(old) == len(new):
         pairs = enumerate(zip(old, new, strict=True))
         parts = [(f"{where}[{i}]", *pair) for i, pair in pairs]
     else:
-        return None if old == new else (where, old, new)
+        same = isinstance(old, bool) == isinstance(new, bool) and old == new
+        return None if same else (where, old, new)
     found = (first_difference(a, b, place) for place, a, b in parts)
     return next((difference for difference in found if difference), None)
+
+
+def _plain(value: Any) -> Any:
+    """Data frames as mappings, arrays and tensors of numbers as NumPy's, others as lists."""
+    if hasattr(value, "columns"):
+        parts = {"columns": list(value.columns), "index": list(value.index)}
+        return parts | {"values": value.to_numpy()}
+    if not hasattr(value, "__array__"):
+        return value
+    array = np.asanyarray(value)
+    return array if type(array) is np.ndarray and array.dtype.kind in "iufc" else array.tolist()
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))

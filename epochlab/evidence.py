@@ -2,21 +2,20 @@
 
 import math
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ._arguments import instance, integer
-
-CLAIM_MIME = "application/vnd.epochlab.claim+json"
+from ._arguments import instance, integer, number
+from ._display import CLAIM_MIME as CLAIM_MIME
+from ._display import show, written, written_numbers
+from ._files import first_difference
+from ._statistics import one_tail, sample, smallest_share, t_quantile
 
 _SEEDS_PER_BLOCK = 10_000  # so that the seeds of two values of EPOCHLAB_SEED never overlap
-
-# Written by load_data: whether the data set of that name is the real one in this process.
-_real_data: dict[str, bool] = {}
+_WORDS = {True: "yes", False: "no", None: "undecided"}
 
 
 def seeds(n: int) -> list[int]:
@@ -43,39 +42,57 @@ def seeds(n: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Check:
-    """Whether something held, and the evidence: true or false in an `if`, a sentence in print.
+    """Whether something is shown (`passed` is True), shown false (False) or undecided (None).
 
-    `a & b` holds when both do and keeps both pieces of evidence; `~a` holds when `a` does not.
+    In an `if`, only what is shown is true. `a & b` and `~a` follow three-valued logic: `a & b` is
+    shown if both are, and false if one is; `~a` is shown if `a` is shown false, and undecided
+    if `a` is. `evidence` is a sentence, `measured` the numbers in it (the evidence, if left out).
 
     >>> print(Check.equal(4, 4))
     4 == 4: yes
     >>> print(Check.equal(4, 4) & interval([1, 2, 3]).above(2))
-    4 == 4: yes; +2 [-0.484, 4.48] above 2: no
+    4 == 4: yes; +2 [-0.484, 4.48] above 2: undecided
+    >>> interval([1, 2, 3]).above(5).passed
+    False
     """
 
-    passed: bool
+    passed: bool | None
     evidence: str
+    measured: str = ""
 
     @classmethod
     def equal(cls, measured: Any, expected: Any) -> "Check":
-        """Check an exact statement, such as a count; containers are compared as a whole."""
-        passed = bool(np.array_equal(measured, expected))
-        sign = "==" if passed else "!="
-        return cls(passed, f"{measured} {sign} {expected}: {'yes' if passed else 'no'}")
+        """Check an exact statement, such as a count.
+
+        Lists, tuples and arrays are compared item by item, at any depth; mappings with their
+        keys, data frames with their labels. A number equals no string and no boolean.
+
+        >>> print(Check.equal([31, 1], (31, 1)), "and", Check.equal([1, "a"], ["1", "a"]))
+        [31, 1] == (31, 1): yes and [1, 'a'] != ['1', 'a']: no
+        """
+        passed = first_difference(measured, expected) is None
+        evidence = f"{measured} {'==' if passed else '!='} {expected}: {_WORDS[passed]}"
+        return cls(passed, evidence, written(measured))
 
     def __post_init__(self) -> None:
-        instance("passed", self.passed, (bool, np.bool_), "True or False")
+        instance("passed", self.passed, (bool, np.bool_, type(None)), "True, False or None")
+        object.__setattr__(self, "passed", None if self.passed is None else bool(self.passed))
+        object.__setattr__(self, "measured", self.measured or self.evidence)
 
     def __bool__(self) -> bool:
-        return bool(self.passed)
+        return self.passed is True
 
     def __and__(self, other: "Check") -> "Check":
         if not isinstance(other, Check):
             return NotImplemented
-        return Check(self.passed and other.passed, f"{self.evidence}; {other.evidence}")
+        both = {self.passed, other.passed}
+        passed = False if False in both else None if None in both else True
+        measured = dict.fromkeys(f"{self.measured} · {other.measured}".split(" · "))
+        return Check(passed, f"{self.evidence}; {other.evidence}", " · ".join(measured))
 
     def __invert__(self) -> "Check":
-        return Check(not self.passed, f"not ({self.evidence})")
+        passed = None if self.passed is None else not self.passed
+        return Check(passed, f"not ({self.evidence})", self.measured)
 
     def __str__(self) -> str:
         return self.evidence
@@ -85,58 +102,69 @@ class Check:
 class Interval:
     """A mean over `n` seeds with its confidence interval, in the unit of the values.
 
+    `unit` is written behind the numbers, such as "points"; "share" is for what `share` returns.
+    A check of an interval is shown if it holds of every value inside, shown false if it holds of
+    none, else undecided. Bounds are finite numbers, else `TypeError` or `ValueError`.
+
     >>> print(Interval(mean=7.5, low=6.3, high=8.7, n=10))
     +7.5 [6.3, 8.7]
+    >>> print(Interval(7.5, 6.3, 8.7, 10, unit="points").above(8))
+    +7.5 [6.3, 8.7] points above 8: undecided
     """
 
     mean: float
     low: float
     high: float
     n: int
+    unit: str = ""
 
     def above(self, bound: float) -> Check:
-        """Check that the whole interval lies above `bound`, a finite number."""
-        _require_finite("bound", bound)
-        return self._check(self.low > bound, f"above {bound:g}")
+        """Check that the whole interval lies above `bound`."""
+        bound = number("bound", bound)
+        return self._check(self.low > bound, self.high < bound, f"above {bound:g}")
 
     def below(self, bound: float) -> Check:
-        """Check that the whole interval lies below `bound`, a finite number."""
-        _require_finite("bound", bound)
-        return self._check(self.high < bound, f"below {bound:g}")
+        """Check that the whole interval lies below `bound`."""
+        bound = number("bound", bound)
+        return self._check(self.high < bound, self.low > bound, f"below {bound:g}")
 
     def within(self, margin: float) -> Check:
-        """Check that the whole interval lies inside ±`margin`: an equivalence."""
-        _require_finite("margin", margin)
+        """Check that the whole interval lies inside ±`margin`, above 0: an equivalence."""
+        margin = number("margin", margin)
         if margin <= 0:
             raise ValueError(f"margin must be above 0; got {margin!r}.")
-        return self._check(-margin < self.low and self.high < margin, f"within ±{margin:g}")
+        inside = -margin < self.low and self.high < margin
+        outside = self.low > margin or self.high < -margin
+        return self._check(inside, outside, f"within ±{margin:g}")
 
-    def _check(self, passed: bool, statement: str) -> Check:
-        return Check(bool(passed), f"{self} {statement}: {'yes' if passed else 'no'}")
+    def _check(self, shown: bool, false: bool, statement: str) -> Check:
+        passed = True if shown else False if false else None
+        mean, low, high = written_numbers(self.mean, self.low, self.high)
+        if self.unit == "share":
+            measured = f"{self.mean * self.n:.0f} of {self.n}, a share of {low} to {high}"
+        else:
+            measured = f"{f'{mean} {self.unit}'.strip()}, {low} to {high}; {self.n} seeds"
+        return Check(passed, f"{self} {statement}: {_WORDS[passed]}", measured)
 
     def __str__(self) -> str:
-        return f"{self.mean:+.3g} [{self.low:.3g}, {self.high:.3g}]"
+        mean, low, high = written_numbers(self.mean, self.low, self.high)
+        if self.unit == "share":
+            return f"{mean} [{low}, {high}]"
+        sign = "+" if self.mean >= 0 else ""
+        return f"{sign}{mean} [{low}, {high}] {self.unit}".rstrip()
 
 
 def interval(values: Iterable[float], *, confidence: float = 0.95) -> Interval:
     """Return the mean of one value per seed with its Student t-interval.
 
     `values` has shape `(n,)` with n ≥ 2 finite numbers, in any unit. Raises `ValueError` for
-    another shape, for NaN or infinity, and for a `confidence` outside (0, 1).
+    another shape, for NaN or infinity, for values that are all equal (their spread says nothing)
+    and for a `confidence` outside (0, 1); `TypeError` for sets, mappings and masked arrays.
 
     >>> print(interval([6.1, 7.9, 8.5]))
     +7.5 [4.4, 10.6]
     """
-    if not (isinstance(confidence, float) and 0 < confidence < 1):
-        raise ValueError(f"confidence must be a number inside (0, 1); got {confidence!r}.")
-    x = _numbers("values", values)
-    if len(x) < 2:
-        raise ValueError(f"values must hold at least 2 numbers, one per seed; got {len(x)}.")
-    from scipy.special import stdtrit  # the t quantile; scipy.stats is slow to import
-
-    half_width = stdtrit(len(x) - 1, (1 + confidence) / 2) * x.std(ddof=1) / math.sqrt(len(x))
-    mean = x.mean()
-    return Interval(float(mean), float(mean - half_width), float(mean + half_width), len(x))
+    return _t_interval("values", sample("values", values), confidence)
 
 
 def paired_difference(
@@ -144,55 +172,84 @@ def paired_difference(
 ) -> Interval:
     """Return the interval of `a - b`, paired: `a[i]` and `b[i]` share seed i.
 
-    Pairing takes out what the seeds have in common, so it is narrower than the difference of
-    two intervals. Raises `ValueError` when the lengths differ, or as `interval` does.
+    Pairing takes out what the seeds have in common: it is narrower than a difference of intervals.
+    Raises `ValueError` when the lengths differ, or as `interval` does.
 
     >>> print(paired_difference([90.1, 91.2, 92.0], [88.0, 89.3, 89.9]))
     +2.03 [1.75, 2.32]
     """
-    first, second = _numbers("a", a), _numbers("b", b)
+    first, second = sample("a", a), sample("b", b)
     if len(first) != len(second):
-        raise ValueError(
-            f"a and b must hold one value per seed each; got {len(first)} and {len(second)}."
-        )
-    return interval(first - second, confidence=confidence)
+        got = f"{len(first)} and {len(second)}"
+        raise ValueError(f"a and b must hold one value per seed each; got {got}.")
+    return _t_interval("a - b", first - second, confidence)
+
+
+def share(k: int, n: int, *, confidence: float = 0.95) -> Interval:
+    """Return the share of successes, `k` of `n`, with its interval: fractions from 0 to 1.
+
+    For outcomes that are yes or no, such as whether a seed's run stopped at its best epoch. Exact
+    at every k and n, in that it covers the true share at least as often as `confidence` says
+    (Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the
+    binomial", Biometrika 26, 1934). Raises `ValueError`/`TypeError` for what is no count, k above
+    n, or a `confidence` outside (0, 1).
+
+    >>> print(share(9, 10))
+    0.9 [0.555, 0.997]
+    >>> share(10, 10).above(0.5).measured
+    '10 of 10, a share of 0.692 to 1'
+    """
+    tail = one_tail(confidence)
+    k, n = integer("k", k, minimum=0), integer("n", n)
+    if k > n:
+        raise ValueError(f"k must be at most n ({n}); got {k}.")
+    low, high = smallest_share(k, n, tail), 1 - smallest_share(n - k, n, tail)
+    return Interval(k / n, low, high, n, unit="share")
 
 
 def claim(label: str, sentence: str, check: Check, *, only_on: str | None = None) -> None:
-    """Print `✓ label sentence` if `check` holds, else raise `AssertionError` with its evidence.
+    """Print `✓ sentence` and what was measured, or raise `AssertionError` unless `check` is shown.
 
-    `label` is the row of the claims ledger ("7", "41b") or a short name of its own. `sentence`
-    holds no measured number: it must read the same on every machine. `only_on="mnist"` (or
-    "cifar10") is for what the stand-in data does not bear out: on the stand-in the claim is
-    printed alike and counted as unchecked. Raises `ValueError` when that data was not loaded.
-    In Jupyter the evidence travels in the same output, as `application/vnd.epochlab.claim+json`.
+    `label` is the row of the claims ledger ("7", "41b") or a short name of its own; readers do not
+    see it. `sentence` holds no measured number: it must read the same on every machine.
+    `only_on="mnist"` (or "cifar10") is for what the stand-in data does not bear out: there the
+    claim reads the same, and the line below says that it was not checked. Raises `ValueError`
+    for another name. In Jupyter all that is known travels in the same output, as
+    `application/vnd.epochlab.claim+json`.
 
     >>> claim("28", "The last, smaller batch counts too.", Check.equal(len([32, 32, 6]), 3))
-    ✓ 28 The last, smaller batch counts too.
+    ✓ The last, smaller batch counts too.
+    measured 3
     """
     _require_text(label=label, sentence=sentence)
     _require_check("check", check)
-    if only_on is not None and only_on not in _real_data:
-        raise ValueError(
-            f"only_on must name data that load_data has loaded, one of {sorted(_real_data)}; "
-            f"got {only_on!r}."
-        )
-    checked = only_on is None or _real_data[only_on]
+    text, measured, checked, outcome = sentence, check.measured, True, _WORDS[check.passed]
+    if only_on is not None:
+        from .data.datasets import DATA_SETS, is_real  # data is above evidence
+
+        if only_on not in list(DATA_SETS):
+            raise ValueError(f"only_on must be one of {list(DATA_SETS)}; got {only_on!r}.")
+        text += f" (on {DATA_SETS[only_on].title} itself)"
+        checked = is_real(only_on)
+        measured += "" if checked else "; on the stand-in for that data, so not checked here"
     if checked and not check:
-        raise AssertionError(f"✗ {label} {sentence}\nEvidence: {check}")
+        failure = "Undecided" if check.passed is None else "Shown false"
+        raise AssertionError(f"✗ {label} {text}\n{failure}: {check}")
     payload = {"kind": "claim", "label": label, "sentence": sentence, "evidence": str(check)}
-    _show(f"✓ {label} {sentence}", payload | {"checked": checked, "only_on": only_on})
+    show(f"✓ {text}", measured, payload, outcome=outcome, checked=checked, only_on=only_on)
 
 
 def verdict(row: str, conditions: Mapping[str, Check]) -> str:
     """Print and return the computed verdict on what people say in ledger row `row`.
 
-    `conditions` maps each reading of the statement to its check: all true "holds"; some
-    "holds if …" with the readings named; none "wrong as stated".
+    `conditions` maps each reading of the statement to its check: all shown "holds"; some "holds
+    if …; not if …; undecided if …" with the readings named; none "wrong as stated", or "undecided"
+    where none is false either. What was measured is printed below.
 
     >>> checks = {"rounded up": Check.equal(4, 4), "rounded down": Check.equal(4, 3)}
     >>> _ = verdict("28", checks)
     28 holds if rounded up; not if rounded down
+    measured if rounded up: 4 · if rounded down: 4
     """
     _require_text(row=row)
     instance("conditions", conditions, Mapping, "a mapping from conditions to checks")
@@ -201,36 +258,39 @@ def verdict(row: str, conditions: Mapping[str, Check]) -> str:
     for condition, check in conditions.items():
         _require_text(condition=condition)
         _require_check(f"conditions[{condition!r}]", check)
-    true = [condition for condition, check in conditions.items() if check]
-    false = [condition for condition, check in conditions.items() if not check]
-    if not true:
-        text = "wrong as stated"
-    elif not false:
-        text = "holds"
-    else:
-        text = f"holds if {' or if '.join(true)}; not if {' or if '.join(false)}"
+    shown, false, undecided = (
+        " or ".join(f"if {name}" for name, check in conditions.items() if check.passed is passed)
+        for passed in (True, False, None)
+    )
+    parts = [f"holds {shown}" if shown else "wrong as stated" if false else "undecided"]
+    parts += [f"not {false}"] if shown and false else []
+    parts += [f"undecided {undecided}"] if undecided and (shown or false) else []
+    text = "; ".join(parts) if false or undecided else "holds"
+    measured = " · ".join(f"if {name}: {check.measured}" for name, check in conditions.items())
     evidence = {condition: str(check) for condition, check in conditions.items()}
+    outcome = {condition: _WORDS[check.passed] for condition, check in conditions.items()}
     payload = {"kind": "verdict", "label": row, "verdict": text, "evidence": evidence}
-    _show(f"{row} {text}", payload)
+    show(f"{row} {text}", measured, payload, outcome=outcome)
     return text
 
 
-def _require_finite(name: str, value: Any) -> None:
-    instance(name, value, (int, float, np.number), "a number")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number; got {value!r}.")
-
-
-def _numbers(name: str, values: Iterable[float]) -> np.ndarray:
-    instance(name, values, Iterable, "numbers, one per seed")
-    x = np.asarray(values if hasattr(values, "__array__") else list(values))
-    if x.ndim != 1 or x.dtype.kind not in "iuf":
+def _t_interval(name: str, x: np.ndarray, confidence: float) -> Interval:
+    tail = one_tail(confidence)
+    if len(x) < 2:
+        raise ValueError(f"{name} must hold at least 2 numbers, one per seed; got {len(x)}.")
+    if x.min() == x.max():
         raise ValueError(
-            f"{name} must be numbers of shape (n,), one per seed; got {x.dtype} of shape {x.shape}."
+            f"{name} must differ from seed to seed, or there is no spread to go by; got {x[0]:g} "
+            f"{len(x)} times. For counts that are exactly equal use Check.equal, for outcomes "
+            "that are yes or no share(k, n)."
         )
-    if not np.isfinite(x).all():
-        raise ValueError(f"{name} must be finite numbers; got {x[~np.isfinite(x)][0]}.")
-    return x.astype(float)
+    half_width = t_quantile(len(x) - 1, tail) * x.std(ddof=1) / math.sqrt(len(x))
+    mean = x.mean()
+    return Interval(float(mean), float(mean - half_width), float(mean + half_width), len(x))
+
+
+def _require_check(name: str, check: Any) -> None:
+    instance(name, check, Check, "a Check, such as interval(…).above(x) or Check.equal(a, b)")
 
 
 def _require_text(**texts: Any) -> None:
@@ -238,18 +298,3 @@ def _require_text(**texts: Any) -> None:
         instance(name, text, str, "a string")
         if not text.strip():
             raise ValueError(f"{name} must not be empty.")
-
-
-def _require_check(name: str, check: Any) -> None:
-    wanted = "a Check, such as interval(…).above(x) or Check.equal(a, b)"
-    instance(name, check, Check, wanted)
-
-
-def _show(text: str, payload: dict[str, Any]) -> None:
-    """Display `text`, in Jupyter with the evidence beside it."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    if getattr(shell, "kernel", None) is None:  # a script, a plain or an IPython terminal
-        print(text)
-    else:
-        ipython.display.display({"text/plain": text, CLAIM_MIME: payload}, raw=True)
