@@ -94,7 +94,7 @@ class TrainingPlan:
     replicas: int = 1
 
     def __post_init__(self) -> None:
-        # NumPy's integers become Python's, which no count overflows.
+        # NumPy's numbers and tensors become Python's, which no count overflows.
         for name in (
             "n_samples",
             "batch_size",
@@ -103,6 +103,8 @@ class TrainingPlan:
             "replicas",
         ):
             object.__setattr__(self, name, integer(name, getattr(self, name)))
+        split = fraction("validation_split", self.validation_split)
+        object.__setattr__(self, "validation_split", split)
         _ = self.steps_per_epoch  # checks the rest: the split, and that a batch is left
         if self.replicas > self.batch_size:
             raise ValueError(
@@ -278,10 +280,10 @@ def _length(data: Any) -> int:
         if len(lengths) == 1:
             return lengths.pop()
         raise ValueError(f"data must hold arrays of one length; got lengths {sorted(lengths)}.")
-    shape = getattr(data, "shape", None)
-    if not shape:
+    try:
+        return int(data.shape[0])
+    except (AttributeError, IndexError, TypeError):  # no array, or a single number
         raise TypeError(
             "data must be an array, a tuple, list or dict of arrays, a tf.data.Dataset, a "
             f"PyDataset or a generator; got {type(data).__name__}."
-        )
-    return int(shape[0])
+        ) from None

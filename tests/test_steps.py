@@ -281,7 +281,8 @@ def test_num_batches_refuses():
         num_batches(pairs(10, 4), batch_size=4)
     with pytest.raises(ValueError, match=r"arrays of one length; got lengths \[3, 4\]"):
         num_batches((np.zeros(3), np.zeros(4)))
-    for nonsense in (3, "abc", None, [1, 2, 3], np.float32(2), []):
+    numbers = [tf.constant(3), np.array(3), tf.TensorShape(None), keras.KerasTensor(())]
+    for nonsense in (3, "abc", None, [1, 2, 3], np.float32(2), [], np.ndarray, *numbers):
         with pytest.raises(TypeError, match="data must be an array"):
             num_batches(nonsense)
     with pytest.raises(ValueError, match="n_samples must be an integer, at least 1; got 0"):
@@ -289,6 +290,7 @@ def test_num_batches_refuses():
 
 
 NOT_INTEGERS = [3.0, True, "3", None, math.nan, np.bool_(True), [3]]
+NOT_INTEGERS += [np.array(3.0), np.array([3]), tf.constant(3.0), tf.constant(True)]
 
 
 @pytest.mark.parametrize("value", [0, -1, -HUGE, *NOT_INTEGERS])
@@ -324,7 +326,29 @@ def test_batch_size_of_none_is_refused_where_a_count_is_needed():
         num_batches(np.zeros(64), 32.0)
 
 
-@pytest.mark.parametrize("split", [-0.1, 1.0, 1, 2, math.nan, math.inf])
+@pytest.mark.parametrize("number", [np.int8, np.array, tf.constant, lambda n: np.uint64([n])[0]])
+def test_counts_of_any_library_become_those_of_python(number):
+    plan = TrainingPlan(
+        number(100),
+        number(8),
+        number(120),
+        validation_split=np.float32(0.5),
+        gradient_accumulation_steps=number(2),
+        replicas=number(4),
+    )
+    assert plan == TrainingPlan(
+        100, 8, 120, validation_split=0.5, gradient_accumulation_steps=2, replicas=4
+    )
+    assert plan.samples_seen == 6_000 and type(plan.n_samples) is type(plan.replicas) is int
+    assert type(plan.validation_split) is float and hash(plan)
+    assert steps_per_epoch(number(100), number(3)) == 34
+    assert simulate_epochs(number(3), number(2), number(4)) == [2, 1, 2, 1]
+    assert num_batches(np.zeros(100), number(30)) == 4
+
+
+@pytest.mark.parametrize(
+    "split", [-0.1, 1.0, 1, 2, math.nan, math.inf, pytest.param(HUGE, id="huge")]
+)
 def test_splits_out_of_range(split):
     with pytest.raises(ValueError, match=r"validation_split must be a number in \[0, 1\); got"):
         split_sizes(10, split)
@@ -332,7 +356,7 @@ def test_splits_out_of_range(split):
         TrainingPlan(10, validation_split=split)
 
 
-@pytest.mark.parametrize("split", ["0.1", None, True, [0.1]])
+@pytest.mark.parametrize("split", ["0.1", None, True, [0.1], np.array([0.1]), tf.constant(True)])
 def test_splits_of_another_type(split):
     with pytest.raises(TypeError, match="validation_split must be a number"):
         split_sizes(10, split)
