@@ -210,6 +210,10 @@ def test_curves_against_updates_and_against_a_key(ax):
     assert plot_curves(table, "loss", by="batch_size", x="step", ax=ax) is ax
     assert ax.get_lines()[0].get_xdata().tolist() == [10, 20, 30, 40, 50]
     assert ax.get_xlabel() == "updates" and ax.get_ylabel().startswith("loss\n")
+    table.loc[table["batch_size"] == 512, "step"] //= 10
+    ax = plot_curves(table, "loss", by="batch_size", x="step")  # from 1 to 5, from 10 to 50
+    assert ax.get_xscale() == "log" and ax.get_xlim() == pytest.approx((1, 50))
+    check_readable(ax)
     sizes = curves("batch_size", [512, 4, 64], epochs=1).drop(columns=["epoch", "step"])
     ax = plot_curves(sizes, "val_accuracy", x="batch_size", names={"val_accuracy": "new"})
     assert ax.get_xscale() == "log" and ax.get_xlabel() == "batch size"

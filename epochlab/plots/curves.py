@@ -38,10 +38,10 @@ def plot_curves(
 
     `curves` is the table of `sweep(…, curves=True)`, or another with the same columns. `x` is
     "epoch" or "step", both 0-based there and counted from 1 in the figure, or a key such as
-    "batch_size"; if that grows by factors, its axis is logarithmic. `names` maps values of `by`
-    to the names written at the lines' ends, by default key and value: "batch size 4". Without
-    `by` there is one line, named after its column, and a second call with the same `ax` adds
-    another. Accuracies are shown in percent. A line has the points where all
+    "batch_size"; its axis is logarithmic if the key grows by factors or the lines end far apart.
+    `names` maps values of `by` to the names written at the lines' ends, by default key and value:
+    "batch size 4". Without `by` there is one line, named after its column, and a second call with
+    the same `ax` adds another. Accuracies are shown in percent. A line has the points where all
     its seeds have a finite value; one that ends in NaN says so.
 
     The axes end where the data ends; the band of a few seeds may go beyond.
@@ -80,7 +80,12 @@ def plot_curves(
         xlabel=_COUNTED_FROM_0.get(x, axis_label(x)),
         ylabel=f"{axis_label(measure)}\nmean of {seeds} seeds, 95 % band",
     )
-    if from_0:
+    ends = [points["x"].max() for points in lines.values()]
+    if from_0 and max(ends) > 8 * min(ends):
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+        ax.minorticks_off()
+    elif from_0:
         ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     else:
         _by_factors(ax, np.unique(np.concatenate([points["x"] for points in lines.values()])))
