@@ -971,13 +971,17 @@ def test_wrong_logits_wherever_the_last_layer_is():
     for after in (layers.Softmax(), layers.Activation("softmax", dtype="float32")):
         assert names(ending(None, SPARSE(), after), X, Y) == []
         assert names(ending(None, SPARSE(from_logits=True), after), X, Y) == ["wrong-logits"]
+    two = keras.Model(inputs, [layers.Dense(4, "softmax")(inputs), layers.Dense(4)(inputs)])
+    model = keras.Model(inputs, two(inputs))  # which of the two is not known
+    model.compile("sgd", [SPARSE(), loss])
+    assert names(model, X, [Y, Y]) == []
     # What is not known is no mistake.
     passed = layers.Activation("linear", dtype="float32")
     for last in (passed, layers.Lambda(keras.ops.softmax), layers.Reshape((4,))):
         assert names(ending(None, SPARSE(), last), X, Y) == []
-    own = compiled(Subclassed())
-    own.compile("sgd", SPARSE())
-    assert names(own, X, Y) == []
+    for own in (Subclassed(), OwnStep([layers.Dense(4)])):
+        own.compile("sgd", SPARSE())
+        assert names(own, X, Y) == []
     assert names(ending(None, lambda y, p: SPARSE(from_logits=True)(y, p)), X, Y) == []
     assert names(ending(keras.ops.abs, SPARSE()), X, Y) == []
 

@@ -179,7 +179,8 @@ def trained(**compile):
 
 def mirrored():
     with tf.distribute.MirroredStrategy().scope():
-        return classifier(run_eagerly=False, jit_compile=False)
+        kinds = ["accuracy", metrics.SparseTopKCategoricalAccuracy]
+        return classifier(kinds, run_eagerly=False, jit_compile=False)
 
 
 def stop(monitor="val_loss", **arguments):

@@ -51,22 +51,23 @@ def wrong_logits(call: Call) -> Iterator[Finding]:
 
 def _last_layers(model: Any) -> list[tuple[Any, Any]]:
     """Return the name and the layer of each output, as far as they are known."""
+    if not is_keras(model):  # its call may be its own
+        return []
     if isinstance(model, keras.Sequential):
         found = [(None, model.layers[-1])] if model.layers else []
     else:
         outputs = _keras.outputs_struct(model)
-        flat = keras.tree.flatten(outputs)
         names = sorted(outputs) if isinstance(outputs, dict) else getattr(model, "output_names", ())
-        found = list(zip(names, map(_keras.producer, flat), strict=False))
-    return [
-        (name, inner[0][1] if (inner := _last_layers(layer)) else layer) for name, layer in found
-    ]
+        layers = map(_keras.producer, keras.tree.flatten(outputs))
+        found = list(zip(names, layers, strict=False))
+    inner = [(name, _last_layers(layer) or [(None, layer)]) for name, layer in found]
+    return [(name, last[0][1] if len(last) == 1 else None) for name, last in inner]
 
 
 def _expects_logits(loss: Any) -> bool | None:
     """Whether a cross-entropy takes logits; `None` for every other loss."""
     if isinstance(loss, keras.losses.Loss):
-        return getattr(loss, "from_logits", None)
+        return getattr(loss, "from_logits", None) if is_keras(loss) else None
     known = isinstance(loss, str) or getattr(loss, "__module__", "").startswith("keras.")
     return False if known and "crossentropy" in loss_name(loss) else None
 
