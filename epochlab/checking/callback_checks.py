@@ -139,41 +139,39 @@ def _waiting(callback: keras.callbacks.Callback) -> Any:
 def no_effect(call: Call) -> Iterator[Finding]:
     # One epoch is a trial run, of which nobody expects an early stop.
     for watch in call.watches if len(call.epochs) > 1 else ():
-        waiting = _waiting(watch.callback)
         plateau = isinstance(watch.callback, keras.callbacks.ReduceLROnPlateau)
-        if _is_missing(call, watch) or _is_undecidable(call, watch):
+        waiting = watch.callback if plateau else _waiting(watch.callback)
+        if waiting is None or _is_missing(call, watch) or _is_undecidable(call, watch):
             continue
-        if waiting is not None and waiting.start_from_epoch >= call.last:
+        start = getattr(waiting, "start_from_epoch", 0)
+        validated = watch.monitor.startswith("val_") and call.logs_as_keras
+        seen = call.validations(start) if validated else call.last - max(start, call.epochs[0])
+        symptom = "Training never stops early, and no best weights are restored."
+        if start >= call.last:
             yield Finding(
                 "late-start",
-                symptom="Training never stops early, and no best weights are restored.",
-                cause=f"start_from_epoch={waiting.start_from_epoch} counts epochs from 0, and "
-                f"epochs={call.last} ends before.",
+                symptom=symptom,
+                cause=f"start_from_epoch={start} counts epochs from 0; epochs={call.last} ends "
+                "before.",
                 cure="Start earlier, or train for more epochs.",
             )
-        elif waiting is not None or plateau:
-            waiting = waiting or watch.callback
-            first = max(getattr(waiting, "start_from_epoch", 0), call.initial_epoch)
-            validated = watch.monitor.startswith("val_") and call.logs_as_keras
-            looks = call.validations(first) if validated else call.last - first
-            restores = getattr(watch.callback, "restore_best_weights", False)
-            if waiting.patience >= looks and not restores:
-                yield Finding(
-                    "long-patience",
-                    symptom="The learning rate is never reduced."
-                    if plateau
-                    else "Training never stops early, and no best weights are restored.",
-                    cause=f"patience={waiting.patience}, but {watch.monitor} is seen {looks} "
-                    "times, and the first is the best so far.",
-                    cure="Wait for fewer epochs, or train for more; or restore the best weights.",
-                    see=_PATIENCE,
-                )
+        elif waiting.patience >= seen and not getattr(
+            watch.callback, "restore_best_weights", False
+        ):
+            yield Finding(
+                "long-patience",
+                symptom="The learning rate is never reduced." if plateau else symptom,
+                cause=f"patience={waiting.patience}, and {watch.monitor} is seen {seen} times, of "
+                "which the first is the best so far.",
+                cure="Wait for fewer epochs, or train for more; or restore the best weights.",
+                see=_PATIENCE,
+            )
 
 
 def scheduled_plateau(call: Call) -> Iterator[Finding]:
-    plateaus = (keras.callbacks.ReduceLROnPlateau,)
     schedule = call.model.optimizer and _keras.learning_rate_schedule(call.model.optimizer)
-    if schedule is not None and any(isinstance(c, plateaus) for c in call.callbacks):
+    plateaus = (isinstance(c, keras.callbacks.ReduceLROnPlateau) for c in call.callbacks)
+    if schedule is not None and any(plateaus):
         yield Finding(
             "scheduled-plateau",
             symptom="fit raises a TypeError at the first plateau, after any number of epochs.",

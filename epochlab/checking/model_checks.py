@@ -41,7 +41,7 @@ def wrong_logits(call: Call) -> Iterator[Finding]:
         yield Finding(
             "wrong-logits",
             symptom="The loss is wrong, and training slow, or stuck."
-            + ("" if made else " In simple cases, Keras sees it, warns, and mends it."),
+            + ("" if made else " (TensorFlow, in single precision, warns and mends it.)"),
             cause=f"{layer.name} returns {'logits' if made else 'probabilities'}, and the loss has "
             f"from_logits={expected}.",
             cure=f"Set from_logits={made} in the loss, as in "
