@@ -9,6 +9,7 @@ import socket
 import tarfile
 import threading
 import time
+from dataclasses import replace
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from epochlab import Data, evidence, load_data
+from epochlab import Data, load_data
 from epochlab.data import datasets as _sources
+from epochlab.data import download as _download
 from epochlab.data import standins as _standins
 
 REAL_FOLDER = os.environ.get("EPOCHLAB_DATA")
-SHIPPED_PATIENCE = _sources._PATIENCE
+SHIPPED_PATIENCE = _download._PATIENCE
 MARGIN = 2.0  # seconds that a busy machine may add to a time limit
 ARCHIVE = "cifar-10-batches-py-target_archive"
 
@@ -35,7 +37,7 @@ def home(monkeypatch, tmp_path):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(_sources, "_announced", set())
     monkeypatch.setattr(_sources, "_failed_downloads", {})
-    monkeypatch.setattr(evidence, "_real_data", {})
+    monkeypatch.setattr(_sources, "_loaded", set())
     _sources._find.cache_clear()
     yield tmp_path / "keras" / "datasets"
     _sources._find.cache_clear()
@@ -43,6 +45,11 @@ def home(monkeypatch, tmp_path):
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def change(monkeypatch, name: str, **facts: object) -> None:
+    """Change what the record of a data set says."""
+    monkeypatch.setitem(_sources.DATA_SETS, name, replace(_sources.DATA_SETS[name], **facts))
 
 
 def put(folder: Path, name: str, content: bytes) -> Path:
@@ -101,11 +108,8 @@ class Bomb:
 def mnist(monkeypatch) -> bytes:
     """A small `mnist.npz` that passes for the real one."""
     arrays = fake_arrays()
-    monkeypatch.setattr(
-        _sources,
-        "_MNIST_SHA256",
-        {key: sha256(a.tobytes()).hexdigest() for key, a in arrays.items()},
-    )
+    digests = {key: sha256(a.tobytes()).hexdigest() for key, a in arrays.items()}
+    change(monkeypatch, "mnist", sha256=digests)
     return npz(arrays)
 
 
@@ -113,7 +117,7 @@ def mnist(monkeypatch) -> bytes:
 def cifar10(monkeypatch) -> bytes:
     """A small archive that passes for the real one."""
     content = archive(fake_arrays((32, 32, 3), 12)["x_train"], np.arange(12) % 10)
-    monkeypatch.setattr(_sources, "_CIFAR10_SHA256", sha256(content).hexdigest())
+    change(monkeypatch, "cifar10", sha256={"archive": sha256(content).hexdigest()})
     return content
 
 
@@ -144,7 +148,7 @@ def test_stand_in(name, shape, size, source, capsys):
         assert set(y) == set(range(10))
     assert loaded.source == source and loaded.stand_in and loaded.y_train_clean is None
     assert loaded.class_names == tuple("0123456789")
-    assert evidence._real_data == {name: False}
+    assert _sources.loaded() == [name] and not _sources.is_real(name)
     line = capsys.readouterr().out
     assert line.count("\n") == 1 and line.endswith("\n")
     assert f"Using the {source}: EPOCHLAB_OFFLINE is set." in line and "EPOCHLAB_DATA" in line
@@ -171,7 +175,7 @@ def test_real_data(real, capsys):
     assert sorted(index(loaded.x_train) + index(loaded.x_validation)) == list(range(600))
     assert sorted(index(loaded.x_test)) == list(range(100))
     assert (loaded.source, loaded.stand_in) == ("MNIST", False)
-    assert evidence._real_data == {"mnist": True}
+    assert _sources.loaded() == ["mnist"] and _sources.is_real("mnist")
     assert capsys.readouterr() == ("", "")
 
 
@@ -564,7 +568,7 @@ def test_corrupt_npz_in_the_folder(
             load_data(name, **SMALL)
     assert files(path.parent) == {path.name: content}
     assert not (tmp_path / "created").exists()
-    assert capsys.readouterr() == ("", "") and evidence._real_data == {}
+    assert capsys.readouterr() == ("", "") and _sources.loaded() == []
 
 
 @pytest.mark.parametrize(("corrupt", "message"), CORRUPT.values(), ids=CORRUPT)
@@ -599,7 +603,7 @@ def test_unverified_pickle_is_never_read(file, home, tmp_path, monkeypatch, caps
         load_data("cifar10", **SMALL)
     assert not bomb.path.exists()
     # The test can fail: once verified, the pickle is read.
-    monkeypatch.setattr(_sources, "_CIFAR10_SHA256", sha256(content).hexdigest())
+    change(monkeypatch, "cifar10", sha256={"archive": sha256(content).hexdigest()})
     load_data("cifar10", **SMALL)
     assert bomb.path.exists()
 
@@ -674,7 +678,8 @@ def server(monkeypatch, mnist):
     server = Server()
     server.content = mnist
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    monkeypatch.setattr(_sources, "_URLS", dict.fromkeys(_sources._URLS, server.url))
+    for name in ("mnist", "cifar10"):
+        change(monkeypatch, name, url=server.url)
     monkeypatch.setenv("EPOCHLAB_OFFLINE", "0")
     yield server
     server.over.set()
@@ -692,13 +697,13 @@ def test_download(behaviour, offline, server, home, monkeypatch, capsys):
         monkeypatch.setenv("EPOCHLAB_OFFLINE", offline)
     server.behaviour = behaviour
     if behaviour == "slow":
-        monkeypatch.setattr(_sources, "_PATIENCE", 0.5)
-        monkeypatch.setattr(_sources, "_MEGABYTE", len(server.content) // 20)
+        monkeypatch.setattr(_download, "_PATIENCE", 0.5)
+        monkeypatch.setattr(_download, "_MEGABYTE", len(server.content) // 20)
     started = time.monotonic()
     loaded = load_data(**SMALL)
-    assert loaded.source == "MNIST" and evidence._real_data == {"mnist": True}
+    assert loaded.source == "MNIST" and _sources.is_real("mnist")
     if behaviour == "slow":
-        assert time.monotonic() - started > 2 * _sources._PATIENCE, "too fast to prove anything"
+        assert time.monotonic() - started > 2 * _download._PATIENCE, "too fast to prove anything"
     assert files(home) == {"mnist.npz": server.content}
     # From then on from the cache.
     _sources._find.cache_clear()
@@ -721,15 +726,13 @@ def test_download_replaces_a_corrupt_file(server, home, mnist):
 
 @pytest.mark.parametrize("how", ["no folder", "disk full"])
 def test_download_without_a_cache_to_write_to(how, server, home, monkeypatch, capsys):
-    def fill(path, content):
-        with open(path, "wb") as file:
-            file.write(content[:100])
+    def fill(*_):
         raise OSError("No space left on device")
 
     if how == "no folder":
         put(home.parent.parent, "keras", b"a file")
     else:
-        monkeypatch.setattr(Path, "write_bytes", fill)
+        monkeypatch.setattr(os, "fsync", fill)  # half is written
     assert load_data(**SMALL).source == "MNIST"
     assert not home.is_dir() or not files(home)
     assert capsys.readouterr() == ("", "")
@@ -752,12 +755,12 @@ FAILURES = {
 def test_download_that_fails(behaviour, message, server, home, monkeypatch, capsys):
     server.behaviour = behaviour
     # Windows takes two seconds to find a port closed.
-    monkeypatch.setattr(_sources, "_PATIENCE", 5 if behaviour == "refused" else 0.5)
+    monkeypatch.setattr(_download, "_PATIENCE", 5 if behaviour == "refused" else 0.5)
     if behaviour == "refused":
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{unused.getsockname()[1]}/mnist.npz"
-        monkeypatch.setattr(_sources, "_URLS", {"mnist": url})
+        change(monkeypatch, "mnist", url=url)
     elif behaviour == "unknown host":  # a name server that does not answer
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: server.over.wait(60) and [])
     elif behaviour in ("corrupt", "a web page"):
@@ -767,7 +770,7 @@ def test_download_that_fails(behaviour, message, server, home, monkeypatch, caps
         )
     started = time.monotonic()
     assert load_data(**SMALL).stand_in
-    assert time.monotonic() - started < _sources._PATIENCE + MARGIN
+    assert time.monotonic() - started < _download._PATIENCE + MARGIN
     assert SHIPPED_PATIENCE + MARGIN <= 20
     assert not files(home)
     line = capsys.readouterr().out
@@ -812,7 +815,7 @@ def test_interrupt_leaves_nothing(moment, server, home, monkeypatch, capsys):
             server.behaviour = "stalls"
             threading.Timer(0.3, interrupt).start()
         else:
-            patch.setattr(Path, "replace", interrupt)
+            patch.setattr(os, "replace", interrupt)
         started = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             load_data(**SMALL)
@@ -831,7 +834,7 @@ def test_threads_download_once(server, capsys):
         thread.start()
     for thread in threads:
         thread.join()
-    assert server.hits == 1 and evidence._real_data == {"mnist": True}
+    assert server.hits == 1 and _sources.is_real("mnist")
     assert capsys.readouterr() == ("", "")
 
 
@@ -842,10 +845,10 @@ def test_threads_download_once(server, capsys):
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_the_real_thing(name, monkeypatch, capsys):
     folder = Path(REAL_FOLDER)
-    if not any((folder / file).exists() for file in _sources._FOLDER_FILES[name]):
+    if not any((folder / file).exists() for file in _sources.DATA_SETS[name].files):
         pytest.skip(f"no {name} in {folder}")
     monkeypatch.setenv("EPOCHLAB_DATA", REAL_FOLDER)
     loaded = load_data(name)
-    assert loaded.source.startswith(_sources.TITLES[name]) and not loaded.stand_in
+    assert loaded.source.startswith(_sources.DATA_SETS[name].title) and not loaded.stand_in
     assert set(loaded.y_train) == set(range(10)) and len(loaded.x_train) == 10_000
-    assert evidence._real_data == {name: True} and capsys.readouterr() == ("", "")
+    assert _sources.is_real(name) and capsys.readouterr() == ("", "")

@@ -1,24 +1,24 @@
-"""MNIST, CIFAR-10 and what stands in for them where neither can be had."""
+"""Images and labels in three parts: of a known data set, of its stand-in, or your own."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from .. import evidence
-from .._arguments import fraction, integer
-from .datasets import SHAPES, Images, check_name, find
-
-_DIGITS = tuple("0123456789")
-_THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+from .._arguments import fraction, instance, integer
+from .datasets import DATA_SETS, Images, find
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Data:
     """Images and labels for training, validation and test.
 
-    Images are float32 in [0, 1], shape (n, height, width, channels); labels int32, shape (n,),
-    index `class_names`. `source` says what the images are and belongs in every plot's title.
-    `y_train_clean` holds the right labels where `y_train` has wrong ones, else `None`.
+    From `load_data`, images are float32 in [0, 1], shape (n, height, width, channels); labels
+    int32, shape (n,), index `class_names`. `Data.of` makes one of your own arrays. `source` says
+    what the data are and belongs in every plot's title. `y_train_clean` holds the right labels
+    where `y_train` has wrong ones, else `None`. `stand_in` says whether these are not the images
+    that were asked for.
     """
 
     x_train: np.ndarray
@@ -30,22 +30,147 @@ class Data:
     class_names: tuple[str, ...]
     source: str
     y_train_clean: np.ndarray | None = None
+    stand_in: bool = False
 
-    @property
-    def stand_in(self) -> bool:
-        """Whether these are not the images that were asked for."""
-        return self.source.startswith("stand-in")
+    @classmethod
+    def of(
+        cls,
+        x: Any,
+        y: Any,
+        *,
+        validation_data: tuple[Any, Any] | None = None,
+        test_data: tuple[Any, Any] | None = None,
+        validation_split: float = 0.2,
+        test_split: float = 0.2,
+        class_names: Iterable[str] | None = None,
+        source: str = "your arrays",
+        seed: int = 0,
+    ) -> "Data":
+        """Make a `Data` of your own arrays, for `train` and `sweep`.
+
+        `x` and `y` have a row per sample: images, numbers, or integers that stand for words;
+        labels 0, 1, …, or numbers to predict. Arrays, lists and data frames do. Floats become
+        float32, as in `fit`; otherwise values and shapes stay as they are.
+
+        `validation_split` and `test_split`, in [0, 1), are shares of the rows, rounded, taken
+        after shuffling by `seed`; `validation_data=(x, y)` and `test_data=(x, y)` take their
+        place, and where both are given nothing is shuffled. Without `class_names`, the labels 0
+        to the largest, if all occur, are named "0", "1", …; other labels have no names.
+
+        Raises `ValueError` or `TypeError` for parts that are empty or differ in length, shape or
+        type, for what holds no numbers, NaN or infinity, and for labels beyond `class_names`.
+
+        >>> x = np.random.default_rng(0).normal(size=(100, 4))
+        >>> Data.of(x, x[:, 0] > 0)
+        your arrays: 60 train, 20 validation, 20 test rows of 4, 2 classes
+        """
+        seed = integer("seed", seed, minimum=0)
+        instance("source", source, str, "a string")
+        train = _array("x", x), _array("y", y)
+        n = _rows("x and y", *train)
+        order = np.random.default_rng(seed).permutation(n)
+        if validation_data is not None and test_data is not None:
+            order = np.arange(n)
+        held_out = []
+        for part, given, share in (
+            ("validation", validation_data, fraction("validation_split", validation_split)),
+            ("test", test_data, fraction("test_split", test_split)),
+        ):
+            if given is None:
+                taken, order = np.split(order, [round(share * n)])
+                held_out.append([array[taken] for array in train])
+            else:
+                held_out.append(_pair(f"{part}_data", given, train))
+        parts = [[array[order] for array in train], *held_out]
+        if not all(len(x) for x, _ in parts):
+            raise ValueError(
+                "validation_split and test_split must leave rows to train on, to validate on and "
+                f"to test on; got {', '.join(str(len(x)) for x, _ in parts)} of {n}."
+            )
+        (x, y), (x_validation, y_validation), (x_test, y_test) = parts
+        names = _names(class_names, np.concatenate([y, y_validation, y_test]))
+        return cls(x, y, x_validation, y_validation, x_test, y_test, names, source)
 
     def __repr__(self) -> str:
-        shape = "×".join(map(str, self.x_train.shape[1:]))
+        shape = "×".join(map(str, self.x_train.shape[1:])) or "1"
+        kind = "images" if self.x_train.ndim == 4 else "rows"
         text = (
             f"{self.source}: {len(self.y_train):,} train, {len(self.y_validation):,} validation, "
-            f"{len(self.y_test):,} test images of {shape}, {len(self.class_names)} classes"
+            f"{len(self.y_test):,} test {kind} of {shape}"
         )
+        if self.class_names:
+            text += f", {len(self.class_names)} classes"
         if self.y_train_clean is not None:
             wrong = np.mean(self.y_train != self.y_train_clean)
             text += f", {100 * wrong:.3g} % of training labels wrong"
         return text
+
+
+def _array(name: str, values: Any) -> np.ndarray:
+    """Return finite numbers, a row for each sample, floats as float32."""
+    wanted = f"{name} must hold numbers, a row for each sample"
+    if np.ma.isMaskedArray(values):
+        raise TypeError(f"{wanted}; got a masked array, whose mask would be lost.")
+    try:
+        array = np.asarray(values)
+    except Exception as error:  # whatever a library's __array__ raises
+        raise TypeError(f"{wanted}; got {type(values).__name__}: {error}") from error
+    if array.dtype.kind not in "biuf" or not array.ndim:
+        cure = " np.unique(y, return_inverse=True) numbers classes that have names."
+        raise TypeError(
+            f"{wanted}; got {type(values).__name__} of {array.dtype}, shape {array.shape}."
+            + (cure if array.dtype.kind in "OSU" and array.ndim else "")
+        )
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+        finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"{name} must be finite as float32; got NaN or infinity in row {finite.argmin()}."
+            )
+    return array
+
+
+def _rows(name: str, x: np.ndarray, y: np.ndarray) -> int:
+    if len(x) != len(y) or not len(x):
+        raise ValueError(
+            f"{name} must have as many rows, at least 1; got {len(x):,} and {len(y):,}."
+        )
+    return len(x)
+
+
+def _pair(name: str, given: Any, train: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
+    """Return `x` and `y` that were given for a part, of the shape and type of `train`."""
+    instance(name, given, (tuple, list), "a pair (x, y)")
+    if len(given) != 2:
+        raise ValueError(f"{name} must be a pair (x, y); got {len(given)} things.")
+    pair = [_array(f"{key} of {name}", values) for key, values in zip("xy", given, strict=True)]
+    _rows(f"x and y of {name}", *pair)
+    for key, array, wanted in zip("xy", pair, train, strict=True):
+        if (array.shape[1:], array.dtype) != (wanted.shape[1:], wanted.dtype):
+            raise ValueError(
+                f"{key} of {name} must be {wanted.dtype} of shape (n, "
+                f"{', '.join(map(str, wanted.shape[1:]))}), as {key} is; got {array.dtype} of "
+                f"shape {array.shape}."
+            )
+    return pair
+
+
+def _names(class_names: Iterable[str] | None, y: np.ndarray) -> tuple[str, ...]:
+    """Return the names of the classes, those of the labels 0, 1, … where none are given."""
+    if class_names is None:
+        labels = np.unique(y).tolist() if y.ndim == 1 and y.dtype.kind in "biu" else []
+        return tuple(map(str, range(len(labels)))) if labels == list(range(len(labels))) else ()
+    names = () if isinstance(class_names, str) else tuple(class_names)
+    if isinstance(class_names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"class_names must be strings, one for each class; got {class_names!r}.")
+    if names and not (y.min() >= 0 and y.max() < len(names)):
+        raise ValueError(
+            f"y must be labels from 0 to {len(names) - 1}, of which class_names has the names; "
+            f"got {y.min()} to {y.max()}."
+        )
+    return names
 
 
 def load_data(
@@ -75,7 +200,6 @@ def load_data(
     >>> print("Loaded:", end=" "); print(load_data(n_train=500))  # doctest: +ELLIPSIS
     Loaded: ...MNIST...: 500 train, 2,000 validation, 2,000 test images of 28×28×1, 10 classes
     """
-    check_name(name)
     n_train = integer("n_train", n_train)
     n_validation = integer("n_validation", n_validation)
     n_test = integer("n_test", n_test)
@@ -99,20 +223,19 @@ def load_data(
     test = streams[1].permutation(len(images.y_test))[:n_test]
     y_train_clean = images.y_train[train].astype(np.int32)
     y_validation = images.y_train[validation].astype(np.int32)
-    data = Data(
-        x_train=_scaled(images.x_train[train], name),
-        y_train=_with_noise(y_train_clean, label_noise, streams[2]),
-        x_validation=_scaled(images.x_train[validation], name),
-        y_validation=_with_noise(y_validation, label_noise, streams[3]),
-        x_test=_scaled(images.x_test[test], name),
+    shape, n_classes = DATA_SETS[name].shape, len(images.class_names)
+    return Data(
+        x_train=_scaled(images.x_train[train], shape),
+        y_train=_with_noise(y_train_clean, label_noise, n_classes, streams[2]),
+        x_validation=_scaled(images.x_train[validation], shape),
+        y_validation=_with_noise(y_validation, label_noise, n_classes, streams[3]),
+        x_test=_scaled(images.x_test[test], shape),
         y_test=images.y_test[test].astype(np.int32),
-        class_names=_THINGS if images.source.startswith("CIFAR") else _DIGITS,
+        class_names=images.class_names,
         source=images.source,
         y_train_clean=y_train_clean if label_noise else None,
+        stand_in=images.stand_in,
     )
-    if hasattr(evidence, "_real_data"):
-        evidence._real_data[name] = not data.stand_in
-    return data
 
 
 def _split(
@@ -138,13 +261,15 @@ def _split(
     )
 
 
-def _scaled(images: np.ndarray, name: str) -> np.ndarray:
-    return np.divide(images, 255, dtype=np.float32).reshape(-1, *SHAPES[name])
+def _scaled(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.divide(images, 255, dtype=np.float32).reshape(-1, *shape)
 
 
-def _with_noise(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the labels with `share` of them moved to another of the ten classes."""
+def _with_noise(
+    labels: np.ndarray, share: float, n_classes: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the labels with `share` of them moved to another of the classes."""
     wrong = rng.permutation(len(labels))[: round(share * len(labels))]
     noisy = labels.copy()
-    noisy[wrong] = (noisy[wrong] + rng.integers(1, 10, len(wrong))) % 10
+    noisy[wrong] = (noisy[wrong] + rng.integers(1, n_classes, len(wrong))) % n_classes
     return noisy

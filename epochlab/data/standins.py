@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+CLASS_NAMES = tuple("0123456789")
 _TRAINING_DIGITS = 1_500  # of the 1,797 source digits; the test pool is made from the others
 _IMAGES_PER_WARP = 50  # fewer than source digits, so that no two images are the same
 _WARPS_PER_CHUNK = 20  # divides every pool's number of warps; a chunk takes a few MB
