@@ -1,5 +1,6 @@
 """EarlyStopping and fit_interruptible: every ending, Ctrl-C, crashes, and real Keras beside."""
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -28,6 +29,7 @@ from epochlab import (
     history_table,
     replay,
 )
+from epochlab.stopping.state_file import StateFile
 
 EPOCHS = 100  # of a run that is killed
 KILLS = int(os.environ.get("EPOCHLAB_KILLS", 6))  # 20 by hand
@@ -533,6 +535,7 @@ def check_same(model, history, report, uninterrupted):
     assert same(variables(model), variables(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["begin", "batch", "validation", "end"])
 def test_a_crash_at_any_epoch_changes_nothing(tmp_path, uninterrupted, where):
 
@@ -600,6 +603,7 @@ def test_ctrl_c_goes_on_later_and_epochs_may_grow(tmp_path, uninterrupted):
     check_same(model, history, report, uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_built_goes_on(tmp_path):
     whole = sequential()
     expected = fit_state(whole, tmp_path / "whole", epochs=4, rule=Patience(9))
@@ -625,6 +629,7 @@ def test_a_model_that_is_not_built_goes_on(tmp_path):
         fit_interruptible(sequential(), Batches(), epochs=6, callbacks=[stopping], verbose=0)
 
 
+@pytest.mark.slow
 def test_without_restoring_the_last_weights_come_back(tmp_path):
     """Also with steps_per_execution, averaged weights, and an epoch to begin with."""
     rule, settings = Patience(9), {"initial_epoch": 3, **PLAIN, **VALIDATION}
@@ -734,6 +739,7 @@ def test_a_torn_state_is_named_and_left_alone(state):
     assert path.read_bytes() == whole[:-40] and same(model.get_weights(), weights)
 
 
+@pytest.mark.slow
 def test_ctrl_c_or_a_full_disk_while_committing(tmp_path, uninterrupted, monkeypatch):
     for error in (KeyboardInterrupt, OSError):
         for name in ("fsync", "replace"):
@@ -759,7 +765,106 @@ def test_ctrl_c_or_a_full_disk_while_committing(tmp_path, uninterrupted, monkeyp
     assert files(tmp_path) == ["state.lock", "state.npz"]
 
 
+@pytest.mark.slow
+def test_the_keywords_go_on_as_a_rule_does(tmp_path):
+    """The mode that epochs have shown goes on, too, before the metrics are built again."""
+
+    def run(folder, epochs, **settings):
+        stopping = EarlyStopping("val_accuracy", state_path=folder, **{"patience": 3} | settings)
+        settings = {"epochs": epochs, "callbacks": [stopping], **PLAIN, **VALIDATION}
+        model = regularized()
+        fit_interruptible(model, X, Y, **settings)
+        return model, stopping
+
+    whole, expected = run(tmp_path / "whole", 9)
+    assert expected.monitor_op is keras.ops.greater and expected.stopped_epoch
+    for epochs in (1, 3, 9):
+        model, stopping = run(tmp_path / "parts", epochs)
+    assert stopping.report == expected.report and same(variables(model), variables(whole))
+    for name in ("best", "best_epoch", "wait", "stopped_epoch", "monitor_op"):
+        assert getattr(stopping, name) == getattr(expected, name)
+    for change in ({"patience": 4}, {"mode": "max"}, {"min_delta": 0.1}):
+        [(name, value)] = change.items()
+        with pytest.raises(ValueError, match=f"same {name}; .* this run {value!r}"):
+            run(tmp_path / "parts", 9, **change)
+
+
+def test_a_state_of_another_format_is_refused_and_left_alone(state):
+    path = state / "state.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = json.loads(arrays["header"].tobytes())
+    for other in (None, 1, 3):
+        header["format"] = other
+        if other is None:
+            del header["format"]  # as it was before there were several
+        arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        np.savez(path, **arrays)
+        before = path.read_bytes()
+        with pytest.raises(ValueError, match="state_path .*state.npz is of another.*Move it away"):
+            fit_state(regularized(), state)
+        assert path.read_bytes() == before
+
+
+def test_a_link_is_not_followed(tmp_path):
+    foreign = tmp_path / "foreign"
+    foreign.write_text("of somebody else")
+    folder = tmp_path / "state"
+    folder.mkdir()
+    for name in ("state.part", "state.npz.part", ".state.npz.part"):
+        (folder / name).symlink_to(foreign)
+    fit_state(regularized(), folder, epochs=2)
+    assert foreign.read_text() == "of somebody else"
+    (folder / "state.lock").unlink()
+    (folder / "state.lock").symlink_to(foreign)
+    with pytest.raises(OSError):
+        fit_state(regularized(), folder)
+    assert foreign.read_text() == "of somebody else"
+
+
 # Other processes
+
+
+def hold(folder, held):
+    file = StateFile(folder)
+    file.acquire()
+    held.set()
+    time.sleep(600)
+
+
+@pytest.mark.slow
+def test_a_second_process_is_refused_by_name_and_writes_nothing(state):
+    def contents():
+        return {path.name: path.read_bytes() for path in state.iterdir()}
+
+    held = PROCESSES.Event()
+    process = PROCESSES.Process(target=hold, args=(state, held))
+    process.start()
+    assert held.wait(60)
+    before = contents()
+    model = regularized()
+    stopping = EarlyStopping(rule=Patience(2), state_path=state)
+    fits = (
+        lambda: fit_state(model, state),
+        lambda: model.fit(X, Y, epochs=4, callbacks=[stopping], **PLAIN, **VALIDATION),
+    )
+    for fit in fits:
+        with pytest.raises(ValueError, match=f"{state} is in use by one that is still running"):
+            fit()
+    assert contents() == before and model.optimizer.iterations == 0
+    process.kill()  # with -9: no code of its own releases anything
+    process.join()
+    history, _ = fit_state(model, state)
+    assert history.epoch[:3] == [0, 1, 2]
+
+
+def test_a_fit_that_failed_does_not_lock_its_own_process_out(tmp_path):
+    stopping = EarlyStopping(rule=Patience(2), state_path=tmp_path)
+    callbacks = [stopping, at(2, crash)]
+    with pytest.raises(OSError, match="as if"):  # of plain fit, no callback hears of the end
+        regularized().fit(X, Y, epochs=4, callbacks=callbacks, **PLAIN, **VALIDATION)
+    history, _ = fit_state(regularized(), tmp_path, epochs=4)
+    assert history.epoch == [0, 1, 2, 3]
 
 
 def train_to_the_end(folder, result):
@@ -781,6 +886,7 @@ def stamp(path):
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_the_same(tmp_path):
     result, moments = tmp_path / "result", random.Random(1)
     process = start(tmp_path / "whole", result)
@@ -818,6 +924,7 @@ def test_killed_at_any_moment_it_ends_the_same(tmp_path):
     assert files(state.parent) == ["state.lock", "state.npz"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_from_outside(tmp_path):
     result, state = tmp_path / "result", tmp_path / "state" / "state.npz"
     process = start(state.parent, result)
@@ -843,6 +950,7 @@ def test_ctrl_c_from_outside(tmp_path):
         ({"rule": Patience}, TypeError, "rule must be a rule"),
         ({"monitor": 3}, TypeError, "monitor must be a name"),
         ({"restore_best_weights": 1}, TypeError, "restore_best_weights must be True or False"),
+        ({"state_path": ""}, ValueError, "state_path must be the path of a folder; got ''"),
         ({"state_path": 3}, TypeError, "state_path must be the path of a folder"),
         ({"state_path": __file__}, ValueError, "state_path must be a folder; got the file"),
     ],

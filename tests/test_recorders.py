@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from epochlab import BatchRecorder, EarlyStopping, Patience, TrainEvaluation, history_table
+from epochlab import BatchRecorder, EarlyStopping, TrainEvaluation, _keras, history_table
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(22, 4)).astype("float32"), RNG.normal(size=(22, 1)).astype("float32")
@@ -144,6 +144,35 @@ def test_a_model_that_trains_otherwise_is_refused():
         own.fit(X, Y, callbacks=[BatchRecorder()], **PLAIN)
 
 
+def test_a_model_with_metrics_of_its_own_is_recorded_all_the_same(model):
+    class Own(keras.Model):
+        @property
+        def metrics(self):
+            return [self.own]
+
+    inputs = keras.Input((4,))
+    keras.utils.set_random_seed(3)
+    own = Own(inputs, layers.Dense(1)(layers.Dense(8, "relu")(inputs)))
+    own.own = keras.metrics.Mean(name="own")
+    twin = keras.models.clone_model(own)
+    twin = keras.Model(twin.inputs, twin.outputs)
+    twin.set_weights(own.get_weights())
+    recorders = BatchRecorder(), BatchRecorder()
+    for one, recorder in zip((own, twin), recorders, strict=True):
+        one.compile("sgd", "mse", jit_compile=False)
+        one.fit(X, Y, epochs=2, callbacks=[recorder], **PLAIN)
+    pd.testing.assert_frame_equal(recorders[0].batches, recorders[1].batches, rtol=2e-6)
+    assert np.isfinite(recorders[0].batches["loss"]).all()
+
+
+def test_a_loss_that_nobody_counts_is_refused(monkeypatch, model):
+    monkeypatch.setattr(_keras, "loss_tracker", lambda model: None)
+    recorder = BatchRecorder()
+    with pytest.raises(ValueError, match="must count its loss as keras.Model does; got a Sequent"):
+        model.fit(X, Y, callbacks=[recorder], **PLAIN)
+    assert recorder.batches.empty
+
+
 # TrainEvaluation
 
 
@@ -194,6 +223,8 @@ def test_arrays_of_several_inputs_and_outputs():
         ((X[:0], Y[:0]), ValueError, "at least 1; got the lengths 0"),
         ((3, Y), TypeError, r"x must be an array; got 3 \(int\)"),
         ((X, "abc"), TypeError, "y must be an array; got 'abc'"),
+        (([], []), ValueError, r"x must be an array; got \[\], which holds none"),
+        ((X, {}), ValueError, "y must be an array; got {}, which holds none"),
         ((X, np.float32(3)), TypeError, "y must be an array"),
     ],
 )

@@ -263,6 +263,7 @@ def linear():
     return model
 
 
+@pytest.mark.slow
 def test_new_rules_stop_train_and_fit_and_go_on_from_a_file(tmp_path):
     data = load_data(n_train=300)
     run = train(linear(), data, epochs=9, rule=ANY)
