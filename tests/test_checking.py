@@ -822,7 +822,7 @@ def mnist(monkeypatch):
     """Labels that stand for those of MNIST's test set."""
     labels = RNG.integers(0, 4, 500).astype(np.uint8)
     digest = hashlib.sha256(labels.tobytes()).hexdigest()
-    monkeypatch.setitem(datasets._MNIST_SHA256, "y_test", digest)
+    monkeypatch.setitem(datasets.DATA_SETS["mnist"].sha256, "y_test", digest)
     return labels
 
 

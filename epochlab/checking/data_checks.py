@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..data import datasets
+from ..data.reading import sha256
 from .call import Call, batches_itself, batches_of, loss_name
 from .finding import ITERATIONS, STOPPING, Finding
 
@@ -165,8 +166,9 @@ def known_test_set(x: Any, y: Any) -> str | None:
     labels = labels_of(y)
     if labels is not None and labels.dtype.kind in "biuf":
         content = labels.astype(np.uint8).tobytes()  # as keras.datasets has them
-        if datasets._sha256(content) == datasets._MNIST_SHA256["y_test"]:
-            return datasets.TITLES["mnist"]
+        for known in datasets.DATA_SETS.values():
+            if sha256(content) == known.sha256.get("y_test"):
+                return known.title
     if not hasattr(x, "shape"):
         return None
     images = np.asarray(x)
