@@ -22,8 +22,8 @@ def seeds(n: int) -> list[int]:
     """Return the `n` seeds of a notebook.
 
     The environment variable `EPOCHLAB_SEED=k` (an integer ≥ 0, default 0) moves them all to
-    another block, so that a claim can be tried on seeds nobody chose. The first seeds stay the
-    same when `n` grows. Raises `ValueError` for `n` outside 1..10,000 or another `EPOCHLAB_SEED`.
+    another block, to try a claim on seeds nobody chose. The first stay the same when `n` grows.
+    Raises `ValueError` for `n` outside 1..10,000 or another `EPOCHLAB_SEED`.
 
     >>> first = seeds(1)[0]  # 0 where the variable is not set
     >>> [seed - first for seed in seeds(3)]
@@ -242,9 +242,8 @@ def claim(label: str, sentence: str, check: Check, *, only_on: str | None = None
 def verdict(row: str, conditions: Mapping[str, Check]) -> str:
     """Print and return the computed verdict on what people say in ledger row `row`.
 
-    `conditions` maps each reading of the statement to its check: all shown "holds"; some "holds
-    if …; not if …; undecided if …" with the readings named; none "wrong as stated", or "undecided"
-    where none is false either. What was measured is printed below.
+    `conditions` maps each reading to its check: all shown "holds"; some "holds if …; not if …;
+    undecided if …"; none "wrong as stated", or "undecided" where none is false either.
 
     >>> checks = {"rounded up": Check.equal(4, 4), "rounded down": Check.equal(4, 3)}
     >>> _ = verdict("28", checks)
