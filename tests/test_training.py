@@ -23,8 +23,8 @@ from epochlab import (
     Target,
     replay,
     train,
-    training,
 )
+from epochlab.training import run as running
 from epochlab.training.preparing import use_xla
 
 CLASSES = 4
@@ -248,7 +248,7 @@ def test_steps_and_rows(batch_size, steps, validate_every, validated):
 
 
 def test_evaluation_in_parts(monkeypatch):
-    monkeypatch.setattr(training, "_EVALUATION_BATCH", 20)
+    monkeypatch.setattr(running, "_EVALUATION_BATCH", 20)
     data = make_data(70, 45, 21)  # a last part of 10, 5 and 1
     model = build(regularized)
     row = train(model, data, steps=1, evaluate_test=True, jit_compile=False).epochs.iloc[-1]
@@ -288,7 +288,7 @@ def test_compiles_once_and_repeats(jit_compile):
     start = model.get_weights()
     arguments = {"batch_size": 16, "jit_compile": jit_compile}
     first = train(model, DATA, epochs=3, **arguments)
-    after, traced = state(model), training._programs[model]._compiled
+    after, traced = state(model), running._programs[model]._compiled
     assert traced.experimental_get_tracing_count() == 2  # the full batches, and the short one
 
     # Other windows take no time to compile, not even within XLA, where no trace shows it.
@@ -312,7 +312,7 @@ def test_compiles_once_and_repeats(jit_compile):
     before = model.get_weights()
     train(model, DATA, epochs=1, **arguments)
     assert same(model.get_weights(), before)
-    assert training._programs[model]._compiled is traced
+    assert running._programs[model]._compiled is traced
     assert traced.experimental_get_tracing_count() == 2
 
 
@@ -412,7 +412,7 @@ def test_kinds_of_models(kind):
         models.append(KINDS[kind]())
     arguments = {"batch_size": 35, "epochs": 1, "seed": 0}
     run = train(models[0], DATA, jit_compile=False, **arguments)
-    assert training._programs[models[0]]._compiled.experimental_get_tracing_count() == 1
+    assert running._programs[models[0]]._compiled.experimental_get_tracing_count() == 1
     rows = fit(models[1], **arguments)
     assert run.epochs.drop(columns=["epoch", "step"]).to_dict("records") == rows
     assert same(state(models[0]), state(models[1]))
@@ -522,7 +522,7 @@ def test_after_ctrl_c_a_rule_leaves_the_best_weights(monkeypatch):
     recorded = train(
         build(optimizer=keras.optimizers.Adam(0.02)), RANDOM_LABELS, epochs=12, **arguments
     )
-    evaluate, calls = training._Program.evaluate, []
+    evaluate, calls = running._Program.evaluate, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -530,7 +530,7 @@ def test_after_ctrl_c_a_rule_leaves_the_best_weights(monkeypatch):
             raise KeyboardInterrupt
         return evaluate(*arguments)
 
-    monkeypatch.setattr(training._Program, "evaluate", interrupted)
+    monkeypatch.setattr(running._Program, "evaluate", interrupted)
     model = build(optimizer=keras.optimizers.Adam(0.02))
     with pytest.raises(KeyboardInterrupt):
         train(model, RANDOM_LABELS, epochs=12, **arguments)
@@ -656,6 +656,9 @@ def without_weights():
 late = np.zeros(70, "int32")
 late[-1] = CLASSES  # not among the first rows, which are tried
 ONE_EPOCH = {"epochs": 1}
+TESTED = {"epochs": 1, "evaluate_test": True}
+nothing_to_validate = replace(DATA, x_validation=DATA.x_test[:0], y_validation=DATA.y_test[:0])
+untested = replace(DATA, y_test=DATA.y_test[:0])
 
 
 @pytest.mark.parametrize(
@@ -699,6 +702,16 @@ ONE_EPOCH = {"epochs": 1}
             ValueError,
             "model must have an output for each class",
         ),
+        *(
+            (build, replace(DATA, **{part: short}), ONE_EPOCH, ValueError, message)
+            for part, short, message in (
+                ("y_train", DATA.y_train[1:], "y_train for each image.*69 labels for 70 images"),
+                ("y_validation", DATA.y_validation[:0], "y_validation for each image.*0 labels"),
+                ("x_validation", DATA.x_validation[:9], "x_validation, and.*70 labels for 9"),
+            )
+        ),
+        (build, nothing_to_validate, ONE_EPOCH, ValueError, "at least one; got 0 labels for 0 im"),
+        (build, untested, TESTED, ValueError, "y_test for each image in x_test.*0 labels for 70"),
         (build, DATA, {}, ValueError, "either epochs or steps; got epochs=None, steps=None"),
         (build, DATA, {"epochs": 2, "steps": 3}, ValueError, "got epochs=2, steps=3"),
         (build, DATA, {"batch_size": 71, **ONE_EPOCH}, ValueError, r"batch_size .* \(70\); got 71"),

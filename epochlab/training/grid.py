@@ -20,7 +20,7 @@ from tqdm import tqdm
 from .. import evidence
 from .._arguments import instance, integer
 from ..data.loading import Data
-from ..stopping.rules import Rule, check_rule
+from ..stopping.following import Rule, check_rule
 from .jobs import Job, forget, run_job
 from .records import open_cache, read, write
 

@@ -1,13 +1,29 @@
 """What `train` checks and decides before its first step."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from .._arguments import instance, integer
+from .._keras import flatten_layers
 from ..data.loading import Data
 from ..steps import TrainingPlan
 from ..stopping.monitors import check_mode
-from ..stopping.rules import Rule, check_rule
+from ..stopping.following import Rule, check_rule
+
+
+def check_parts(data: Data, evaluate_test: bool) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return images and labels by the prefix that their measures have."""
+    names = {"": "train", "val_": "validation"} | ({"test_": "test"} if evaluate_test else {})
+    parts = {}
+    for prefix, name in names.items():
+        x, y = parts[prefix] = getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
+        if len(x) != len(y) or not len(x):
+            raise ValueError(
+                f"data must have one label in y_{name} for each image in x_{name}, and at least "
+                f"one; got {len(y):,} labels for {len(x):,} images."
+            )
+    return parts
 
 
 def check_model(model: keras.Model, data: Data) -> None:
@@ -53,7 +69,7 @@ def use_xla(model: keras.Model, jit_compile: bool | str) -> bool:
         return jit_compile
     if jit_compile != "auto":
         raise ValueError(f'jit_compile must be True, False or "auto"; got {jit_compile!r}.')
-    layers = list(model._flatten_layers())  # those inside of other layers, too
+    layers = flatten_layers(model)  # those inside of other layers, too
     if tf.config.list_logical_devices("GPU"):
         return all(layer.supports_jit for layer in layers)
     # On a CPU, XLA is slow at convolutions and, up to four times, at drawing random numbers.

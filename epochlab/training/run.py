@@ -5,8 +5,12 @@ batch. Here a `tf.while_loop` runs all batches of an epoch, or the steps up to t
 validation, in one call. The rest is what `fit` does: the model's own loss, optimizer, metrics.
 """
 
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from typing import NamedTuple
 from weakref import WeakKeyDictionary, proxy
 
 import keras
@@ -15,10 +19,12 @@ import pandas as pd
 import tensorflow as tf
 
 from .._arguments import instance, integer
+from .._keras import loss_tracker, omit_tracing_warning
 from ..data.loading import Data
 from ..steps import TrainingPlan
-from ..stopping.rules import Rule, StopReason, StopReport, advance, begin, report
-from .preparing import check_model, check_rule_of, make_plan, use_xla
+from ..stopping.following import Rule, advance, begin, report
+from ..stopping.reports import StopReason, StopReport
+from .preparing import check_model, check_parts, check_rule_of, make_plan, use_xla
 
 _EVALUATION_BATCH = 2_000  # rows at once: fast, and a convolution's activations stay in memory
 
@@ -101,79 +107,110 @@ def train(
     every = steps if validate_every is None else integer("validate_every", validate_every)
     seed = integer("seed", seed, minimum=0)
     instance("evaluate_test", evaluate_test, bool, "True or False")
+    parts = check_parts(data, evaluate_test)
     program = _program(model, data, use_xla(model, jit_compile))
     if rule is not None:
         check_rule_of(rule, monitor, model, validate_every)
 
-    on_device = {"": (data.x_train, data.y_train), "val_": (data.x_validation, data.y_validation)}
-    if evaluate_test:
-        on_device["test_"] = (data.x_test, data.y_test)
-    on_device = {
-        name: (tf.convert_to_tensor(x), tf.convert_to_tensor(y))
-        for name, (x, y) in on_device.items()
-    }
-    x, y = on_device[""]
-
-    per_epoch, n_full = plan.steps_per_epoch, plan.n_train // plan.batch_size
+    on_device = {prefix: tuple(map(tf.convert_to_tensor, part)) for prefix, part in parts.items()}
     started = time.perf_counter()
-    shapes = [(n_full, plan.batch_size), (1, plan.last_batch_size)]
-    for count, size in shapes[: 1 + per_epoch - n_full]:  # without a short batch, the first alone
-        program.run(x, y, np.zeros((count, size), np.int32), 0, 0)  # compiles, and runs no step
+    program.compile(*on_device[""], plan)
     compile_seconds = time.perf_counter() - started
 
-    losses, rows, seconds, done = [], [], 0.0, 0
-    reason, state, best_weights = StopReason.EPOCHS, begin(), None
+    losses, rows, seconds, finite = [], [], 0.0, True
+    follower = _Follower(rule, monitor, model)
     try:
-        while done < steps and reason is StopReason.EPOCHS:
-            epoch, first = divmod(done, per_epoch)
-            if first == 0:
-                order = np.random.default_rng([seed, epoch]).permutation(plan.n_train)
-                order = order.astype(np.int32)
-                full = order[: n_full * plan.batch_size].reshape(n_full, plan.batch_size)
-                short = order[n_full * plan.batch_size :][None]
-            last = min(per_epoch, first + every - done % every, first + steps - done)
+        for window in _windows(plan, steps, every, each_epoch=validate_every is None, seed=seed):
             started = time.perf_counter()
-            parts = []
-            if first < n_full:
-                parts.append(program.run(x, y, full, first, min(last, n_full))[first:last])
-            if last > n_full:
-                parts.append(program.run(x, y, short, 0, 1))
-            part = np.concatenate([part.numpy() for part in parts])
+            losses.append(program.run(*on_device[""], window))
             seconds += time.perf_counter() - started
-            losses.append(part)
-            done += len(part)
-            finite = bool(np.isfinite(part).all())
-            ends_epoch = last == per_epoch and validate_every is None
-            if ends_epoch or done % every == 0 or done == steps or not finite:
-                row = {"epoch": epoch, "step": done - 1}
-                for prefix, arrays in on_device.items():
-                    row |= {prefix + k: value for k, value in program.evaluate(*arrays).items()}
+            finite = bool(np.isfinite(losses[-1]).all())
+            if window.validates or not finite:
+                row = {"epoch": window.epoch, "step": window.done - 1}
+                for prefix, part in on_device.items():
+                    row |= {prefix + name: x for name, x in program.evaluate(*part).items()}
                 rows.append(row)
                 finite = finite and bool(np.isfinite(row["loss"]))  # the last update may do it
-                if rule is not None:
-                    value, loss = np.array([row[monitor]]), np.array([row["loss"]])
-                    state, stops = advance(rule, state, value, np.array([True]), loss)
-                    if state.improved[0]:
-                        best_weights = model.get_weights()
-                    if stops[0]:
-                        reason = rule.reason
-            if not finite:
-                reason = StopReason.NON_FINITE
+                follower.see(row)
+            if follower.reason is not StopReason.EPOCHS or not finite:
+                break
+            _check_stopped()
         model.optimizer.finalize_variable_values(model.trainable_variables)  # with use_ema
     finally:
-        if best_weights is not None:
-            model.set_weights(best_weights)
+        follower.restore()
 
-    stopped_epoch = None if reason is StopReason.EPOCHS else epoch
-    ended = StopReport(reason, epoch + 1, stopped_epoch)
+    reason = follower.reason if finite else StopReason.NON_FINITE
     return Run(
         steps=np.concatenate(losses),
         epochs=pd.DataFrame(rows),
         seconds=seconds,
         compile_seconds=compile_seconds,
         plan=plan,
-        report=ended if rule is None else report(state, reason, stopped_epoch=stopped_epoch),
+        report=follower.report(reason, window.epoch),
     )
+
+
+class _Window(NamedTuple):
+    """Steps of one epoch that run without a break.
+
+    `batches` are arrays of indices, one row per batch, each with the first row to run and the one
+    after the last; `done` counts the steps since training began.
+    """
+
+    epoch: int
+    batches: list[tuple[np.ndarray, int, int]]
+    done: int
+    validates: bool
+
+
+def _windows(
+    plan: TrainingPlan, steps: int, every: int, *, each_epoch: bool, seed: int
+) -> Iterator[_Window]:
+    """Cut the training at the end of each epoch, and after every `every` steps."""
+    per_epoch, n_full = plan.steps_per_epoch, plan.n_train // plan.batch_size
+    done = 0
+    while done < steps:
+        epoch, first = divmod(done, per_epoch)
+        if first == 0:
+            order = np.random.default_rng([seed, epoch]).permutation(plan.n_train)
+            full, short = np.split(order.astype(np.int32), [n_full * plan.batch_size])
+        last = min(per_epoch, first + every - done % every, first + steps - done)
+        batches = []
+        if first < n_full:
+            batches.append((full.reshape(n_full, -1), first, min(last, n_full)))
+        if last > n_full:
+            batches.append((short[None], 0, 1))
+        done += last - first
+        ends_epoch = each_epoch and last == per_epoch
+        yield _Window(epoch, batches, done, ends_epoch or done % every == 0 or done == steps)
+
+
+class _Follower:
+    """Follows a rule, if there is one, and keeps the weights of the best epoch."""
+
+    def __init__(self, rule: Rule | None, monitor: str, model: keras.Model) -> None:
+        self.rule, self.monitor, self.model = rule, monitor, model
+        self.reason, self.state, self.best_weights = StopReason.EPOCHS, begin(), None
+
+    def see(self, row: dict[str, float]) -> None:
+        if self.rule is None:
+            return
+        value, loss = np.array([row[self.monitor]]), np.array([row["loss"]])
+        self.state, stops = advance(self.rule, self.state, value, np.array([True]), loss)
+        if self.state.improved[0]:
+            self.best_weights = self.model.get_weights()
+        if stops[0]:
+            self.reason = self.rule.reasons(self.state)[0]
+
+    def restore(self) -> None:
+        if self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
+
+    def report(self, reason: StopReason, epoch: int) -> StopReport:
+        stopped_epoch = None if reason is StopReason.EPOCHS else epoch
+        if self.rule is None:
+            return StopReport(reason, epoch + 1, stopped_epoch)
+        return report(self.state, reason, stopped_epoch=stopped_epoch)
 
 
 class _Program:
@@ -190,13 +227,28 @@ class _Program:
         self._evaluation = tf.function(self._evaluate)
         for function in (self._compiled, self._evaluation):
             # Each model has traces of its own: from the third on, TensorFlow would warn of it.
-            function._omit_frequent_tracing_warning = True
+            omit_tracing_warning(function)
 
     def is_current(self, model: keras.Model, jit_compile: bool) -> bool:
         then, now = self.parts, _parts(model)
         return self.jit_compile == jit_compile and list(map(id, then)) == list(map(id, now))
 
-    def run(
+    def compile(self, x: tf.Tensor, y: tf.Tensor, plan: TrainingPlan) -> None:
+        """Compile for both sizes of batch that the plan has, and run no step."""
+        sizes = {plan.batch_size: plan.n_train // plan.batch_size}
+        sizes.setdefault(plan.last_batch_size, 1)
+        for size, count in sizes.items():
+            self._call(x, y, np.zeros((count, size), np.int32), 0, 0)
+
+    def run(self, x: tf.Tensor, y: tf.Tensor, window: _Window) -> np.ndarray:
+        """Train on the window's batches and return the loss of each step."""
+        parts = [
+            self._call(x, y, batches, first, last).numpy()[first:last]
+            for batches, first, last in window.batches
+        ]
+        return np.concatenate(parts)
+
+    def _call(
         self, x: tf.Tensor, y: tf.Tensor, order: np.ndarray, first: int, last: int
     ) -> tf.Tensor:
         # Tensors, because a Python number would be compiled in, and each new one anew.
@@ -240,7 +292,7 @@ class _Program:
 
 def _parts(model: keras.Model) -> list[object]:
     """Return what a program depends on; each `model.compile` makes a new tracker of the loss."""
-    return [model.optimizer, model._loss_tracker, *model.trainable_variables]
+    return [model.optimizer, loss_tracker(model), *model.trainable_variables]
 
 
 _programs: WeakKeyDictionary[keras.Model, _Program] = WeakKeyDictionary()
@@ -253,3 +305,16 @@ def _program(model: keras.Model, data: Data, jit_compile: bool) -> _Program:
     if program is None or not program.is_current(model, jit_compile):
         program = _programs[model] = _Program(model, jit_compile)
     return program
+
+
+_thread = threading.local()
+
+
+def stop_with(event: threading.Event) -> None:
+    """Let what this thread trains from now on end with `CancelledError` once the event is set."""
+    _thread.stop = event
+
+
+def _check_stopped() -> None:
+    if hasattr(_thread, "stop") and _thread.stop.is_set():
+        raise CancelledError
