@@ -58,8 +58,8 @@ def test_rule_data_set_check_and_plot_are_added_as_the_recipes_say(tmp_path):
             tests = re.findall(r"^def (test_\w+)", source, re.MULTILINE)
             tried += [f"{file}::{test}" for test in tests]
     assert len(tried) == 4
-    modules = [file for file in changed if file.startswith("epochlab") and file.endswith(".py")]
-    shown = python(tmp_path, "-m", "pytest", "-n", "0", "-q", *tried, *modules)
+    doctests = {str(Path(file).parent) for file in changed if re.match(r"epochlab/.*\.py$", file)}
+    shown = python(tmp_path, "-m", "pytest", "-n", "0", "-q", *tried, *doctests)
     assert "skipped" not in shown
     python(tmp_path, "-m", "ruff", "format", *changed)
     python(tmp_path, "-m", "ruff", "check", *changed)

@@ -92,7 +92,8 @@ def test_everything_imported_is_a_declared_dependency():
     sources = [path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py")]
     sources += [(ROOT / "conftest.py").read_text(encoding="utf-8")]
     # jupyter stands for what it installs.
-    assert_declared(sources, names(requirements("test")) | {"ipython", "jupyter-client"})
+    jupyter = {"ipython", "jupyter-client", "nbconvert"}
+    assert_declared(sources, names(requirements("test")) | jupyter)
 
     package = [path.read_text(encoding="utf-8") for path in (ROOT / "epochlab").rglob("*.py")]
     # Where IPython is not there, nothing is shown with it.
