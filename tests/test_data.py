@@ -1,11 +1,15 @@
 """What `load_data` promises, with no network, no cached data and no patience."""
 
 import io
+import json
 import os
 import pickle
 import re
 import signal
 import socket
+import stat
+import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -16,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_progress import Terminal
 
 from epochlab import Data, load_data
 from epochlab.data import datasets as _sources
@@ -230,6 +235,24 @@ def test_random_streams_are_independent(tmp_path, monkeypatch):
 def test_test_images_do_not_depend_on_the_others():
     tests = [load_data(n_train=n, n_validation=10, n_test=20).x_test for n in (10, 500)]
     np.testing.assert_array_equal(*tests)
+
+
+def test_a_seed_picks_what_it_always_picked(real):
+    sizes = {"n_train": 60, "n_validation": 20, "n_test": 20, "label_noise": 0.3, "seed": 7}
+    loaded = load_data(**sizes)
+    picked = [*map(index, (loaded.x_train, loaded.x_validation, loaded.x_test))]
+    assert [numbers[:4] for numbers in picked] == [
+        *([538, 202, 564, 512], [414, 274, 495, 412], [5, 43, 44, 16]),
+    ]
+    labels = [y.tolist() for y in (loaded.y_train, loaded.y_validation, loaded.y_test)]
+    assert sha256(json.dumps([picked, labels]).encode()).hexdigest()[:16] == "6bb120fcc4d4582c"
+
+    stand_in = load_data("cifar10", **sizes)
+    labels = [y.tolist() for y in (stand_in.y_train, stand_in.y_validation, stand_in.y_test)]
+    assert sha256(json.dumps(labels).encode()).hexdigest()[:16] == "636fb94b744f2cf2"
+    # Pixels, but for the last bit of a product that another processor may round otherwise.
+    total = sum(x.sum(dtype=float) for x in (stand_in.x_train, stand_in.x_test))
+    assert total == pytest.approx(100_349.402, rel=1e-6)
 
 
 # Label noise
@@ -496,6 +519,95 @@ def test_unverified_cifar10(tmp_path, monkeypatch):
     assert loaded.y_train.tolist() == [i % 10 for i in index(loaded.x_train)]
 
 
+def test_is_real_looks_where_load_data_looks(home, mnist, capsys):
+    assert _sources.loaded() == []
+    put(home, "mnist.npz", mnist)
+    assert _sources.is_real("mnist") and _sources.loaded() == ["mnist"]
+    assert not _sources.is_real("cifar10") and _sources.loaded() == ["cifar10", "mnist"]
+    assert "Using the stand-in for CIFAR-10" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r'^name must be "mnist" or "cifar10"; got \'imagenet\''):
+        _sources.is_real("imagenet")
+
+
+def test_data_set_without_a_download(monkeypatch, capsys):
+    monkeypatch.setenv("EPOCHLAB_OFFLINE", "0")
+    change(monkeypatch, "mnist", url=None, cache_files=())
+    assert load_data(**SMALL).stand_in
+    assert "(UCI digits): it was not found, and there is no download." in capsys.readouterr().out
+
+
+def test_data_import_no_more_than_numpy(home, tmp_path, mnist):
+    put(home, "mnist.npz", mnist)
+    code = """
+import sys
+import epochlab.data.loading, epochlab.data.datasets
+heavy = {"sklearn", "scipy", "pandas", "tensorflow", "keras", "matplotlib", "tqdm"}
+assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_stand_in_without_scikit_learn(monkeypatch, capsys):
+    change(monkeypatch, "mnist", stand_in=("UCI digits", _standins.mnist.__wrapped__))
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    message = r'stand-in for MNIST .* scikit-learn.*: pip install "epochlab\[notebooks\]".*EPOCHLAB'
+    with pytest.raises(ImportError, match=message):
+        load_data(**SMALL)
+    assert capsys.readouterr() == ("", "")
+
+
+# Files that cannot be read
+
+
+UNREADABLE = {
+    "a folder": (Path.mkdir, "it is a folder"),
+    "a pipe": (getattr(os, "mkfifo", None), "it is no regular file"),
+    "a broken link": (lambda path: path.symlink_to("nowhere"), "No such file"),
+    "a link to itself": (lambda path: path.symlink_to(path.name), "symbolic links"),
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes, and links only for administrators")
+@pytest.mark.parametrize(("make", "reason"), UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("where", ["folder", "cache"])
+def test_what_stands_in_the_place_of_a_file(
+    where, make, reason, home, tmp_path, monkeypatch, capsys
+):
+    path = (home if where == "cache" else tmp_path / "folder") / "mnist.npz"
+    path.parent.mkdir(parents=True)
+    make(path)
+    kind = stat.S_IFMT(path.lstat().st_mode)
+    if where == "cache":
+        assert load_data(**SMALL).stand_in
+        line = capsys.readouterr().out.splitlines()[0]
+        assert line.startswith(f"{path} cannot be read and is not used: ") and reason in line
+    else:
+        monkeypatch.setenv("EPOCHLAB_DATA", str(path.parent))
+        wanted = rf"^{re.escape(str(path))} \(from EPOCHLAB_DATA\) cannot be read: .*{reason}"
+        with pytest.raises(ValueError, match=wanted):
+            load_data(**SMALL)
+        assert capsys.readouterr() == ("", "")
+    assert stat.S_IFMT(path.lstat().st_mode) == kind
+
+
+@pytest.mark.parametrize("where", ["folder", "cache"])
+def test_file_without_permission(where, home, tmp_path, monkeypatch, mnist, capsys):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = put(home if where == "cache" else tmp_path / "folder", "mnist.npz", mnist)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    if where == "cache":
+        assert load_data(**SMALL).stand_in
+        assert f"{path} cannot be read and is not used: Permission denied.\n" in (
+            capsys.readouterr().out
+        )
+        return
+    monkeypatch.setenv("EPOCHLAB_DATA", str(path.parent))
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))} .* read: Permission denied\.$"):
+        load_data(**SMALL)
+
+
 # Corrupt files
 
 
@@ -651,7 +763,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         self.send_response(200)
-        if server.behaviour != "unannounced":
+        if "unannounced" not in server.behaviour:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if server.behaviour in ("good", "unannounced"):
@@ -666,7 +778,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(bytes([byte]))
                 if server.over.wait(0.05):
                     return
-        elif server.behaviour == "slow":
+        elif server.behaviour.startswith("slow"):
             for start in range(0, len(content), len(content) // 12):
                 self.wfile.write(content[start : start + len(content) // 12])
                 server.over.wait(0.1)
@@ -710,6 +822,38 @@ def test_download(behaviour, offline, server, home, monkeypatch, capsys):
     assert load_data(**SMALL).source == "MNIST"
     assert server.hits == 1
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_long_download_shows_how_far_it_is(announced, server, monkeypatch, capsys):
+    server.behaviour = "slow" if announced else "slow, unannounced"
+    monkeypatch.setattr(_download, "_UNSEEN", 0.3)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert load_data(**SMALL).source == "MNIST"
+    lines = terminal.getvalue().split("\r")
+    assert all("Downloading MNIST: " in line for line in lines if line.strip())
+    assert any(("%" in line) == announced and "B/s" in line for line in lines)
+    assert not lines[-1] and not lines[-2].strip(), "something stays in the terminal"
+    assert capsys.readouterr().out == ""
+
+
+def test_short_download_shows_nothing(server, monkeypatch):
+    assert 1 <= _download._UNSEEN <= 3
+    server.behaviour = "slow"
+    monkeypatch.setattr(_download, "_UNSEEN", 60)  # however busy the machine is
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert load_data(**SMALL).source == "MNIST"
+    assert terminal.getvalue() == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_download_has_the_mode_that_the_user_asks_for(server, home):
+    before = os.umask(0o027)
+    try:
+        load_data(**SMALL)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((home / "mnist.npz").stat().st_mode) == 0o640
 
 
 def test_download_of_cifar10(server, home, cifar10):

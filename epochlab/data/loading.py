@@ -124,7 +124,7 @@ def _array(name: str, values: Any) -> np.ndarray:
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
             array = array.astype(np.float32)
-        finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        finite = np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
         if not finite.all():
             raise ValueError(
                 f"{name} must be finite as float32; got NaN or infinity in row {finite.argmin()}."
@@ -162,7 +162,7 @@ def _names(class_names: Iterable[str] | None, y: np.ndarray) -> tuple[str, ...]:
     if class_names is None:
         labels = np.unique(y).tolist() if y.ndim == 1 and y.dtype.kind in "biu" else []
         return tuple(map(str, range(len(labels)))) if labels == list(range(len(labels))) else ()
-    names = () if isinstance(class_names, str) else tuple(class_names)
+    names = tuple(class_names) if isinstance(class_names, Iterable) else (class_names,)
     if isinstance(class_names, str) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"class_names must be strings, one for each class; got {class_names!r}.")
     if names and not (y.min() >= 0 and y.max() < len(names)):
