@@ -30,6 +30,7 @@ from epochlab.data import standins as _standins
 REAL_FOLDER = os.environ.get("EPOCHLAB_DATA")
 SHIPPED_PATIENCE = _download._PATIENCE
 MARGIN = 2.0  # seconds that a busy machine may add to a time limit
+NAMES = " or ".join(f'"{name}"' for name in _sources.DATA_SETS)
 ARCHIVE = "cifar-10-batches-py-target_archive"
 
 
@@ -407,7 +408,7 @@ def test_label_noise_argument(value, error):
     + [(b"mnist", TypeError), (["mnist"], TypeError)],
 )
 def test_name(name, error):
-    with pytest.raises(error, match=r'^name must be "mnist" or "cifar10"; got') as raised:
+    with pytest.raises(error, match=rf"^name must be {NAMES}; got") as raised:
         load_data(name)
     assert repr(name) in str(raised.value)
 
@@ -525,7 +526,7 @@ def test_is_real_looks_where_load_data_looks(home, mnist, capsys):
     assert _sources.is_real("mnist") and _sources.loaded() == ["mnist"]
     assert not _sources.is_real("cifar10") and _sources.loaded() == ["cifar10", "mnist"]
     assert "Using the stand-in for CIFAR-10" in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r'^name must be "mnist" or "cifar10"; got \'imagenet\''):
+    with pytest.raises(ValueError, match=rf"^name must be {NAMES}; got 'imagenet'"):
         _sources.is_real("imagenet")
 
 
