@@ -26,7 +26,7 @@ def callbacks(folder: Path) -> dict[str, list[keras.callbacks.Callback]]:
     return {
         "`History`": [],  # which fit adds
         "`EarlyStopping`": [EarlyStopping("loss", patience=1_000_000)],
-        "`epochlab.EarlyStopping`": [epochlab.EarlyStopping(NEVER, monitor="loss")],
+        "`epochlab.EarlyStopping`": [epochlab.EarlyStopping("loss", rule=NEVER)],
         "`epochlab.BatchRecorder`": [epochlab.BatchRecorder()],
         "`ModelCheckpoint`": [ModelCheckpoint(folder / "model.keras")],
         "`LambdaCallback`, batch end": [LambdaCallback(on_train_batch_end=lambda batch, logs: 0)],

@@ -11,7 +11,7 @@ import numpy as np
 from .. import _keras
 from .._arguments import instance, number
 from .following import Rule, advance, begin, check_rule, report
-from .monitors import build, check_mode, logs_as_keras, possible_names
+from .monitors import build, check_mode, logged_number, logs_as_keras, possible_names
 from .reports import StopReason, StopReport
 from .rules import Patience
 from .state_file import StateFile
@@ -213,12 +213,9 @@ class EarlyStopping(keras.callbacks.Callback):
         if self.best_weights is not None:
             self.model.set_weights(self.best_weights)
         has_epoch = self._stopped or reason is StopReason.NON_FINITE
-        self.report = report(
-            self._state,
-            reason,
-            stopped_epoch=self._state.epoch if has_epoch else None,
-            restored=self.best_weights is not None,
-        )
+        stopped_epoch = self._state.epoch if has_epoch else None
+        restored = self.best_weights is not None
+        self.report = report(self._state, reason, stopped_epoch=stopped_epoch, restored=restored)
         if self.verbose:
             print(self.report)
         if self._state_file is not None:
@@ -226,8 +223,8 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def _after(self, epoch: int, logs: dict[str, Any]) -> dict[str, Any]:
         """Return the attributes after one more epoch that are other ones, but for the weights."""
-        rule, loss = self.rule, _number("loss", logs.get("loss"))
-        value = _number(self.monitor, logs.get(self.monitor))
+        rule, loss = self.rule, logged_number("loss", logs.get("loss"))
+        value = logged_number(self.monitor, logs.get(self.monitor))
         if loss is None and rule.needs_train_values:
             raise ValueError(f"rule must do without the training loss; got {rule}.")
         before = self._state if self._rows else begin(initial_epoch=epoch)
@@ -261,13 +258,11 @@ class EarlyStopping(keras.callbacks.Callback):
         """Raise `ValueError` if the monitored value should be in the logs of this epoch."""
         validated = any(name.startswith("val_") for name in logs)
         never = self._call is not None and not self._call.validated
-        if self.monitor in logs:
-            self._find_direction()
-            self._appeared = True
-        elif validated or never or not self.monitor.startswith("val_"):
-            self._refuse_monitor(logs)
-
-    def _find_direction(self) -> None:
+        if self.monitor not in logs:
+            if validated or never or not self.monitor.startswith("val_"):
+                self._refuse_monitor(logs)
+            return
+        self._appeared = True
         if self._rule is not None:  # now that the metrics are built
             check_mode(self._rule, self.monitor, self.model)
         if self._direction is None:
@@ -284,19 +279,6 @@ class EarlyStopping(keras.callbacks.Callback):
             f"monitor must be one of {', '.join(sorted(names))}; got {self.monitor!r}. (val_ needs "
             "validation data, and a callback that adds a name must come before this one.)"
         )
-
-
-def _number(name: str, value: Any) -> float | None:
-    """Return a value in the logs as a number: arrays of size 1 are some, as `F1Score` has them."""
-    if value is None:
-        return None
-    array = np.asarray(value)
-    if array.size != 1:
-        raise ValueError(
-            f"monitor must be a single number per epoch; {name} has the shape {array.shape}: let "
-            'its metric take a mean, such as F1Score(average="macro").'
-        )
-    return float(array.reshape(()))
 
 
 def _column(value: float | None) -> np.ndarray:

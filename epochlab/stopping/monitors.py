@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from .. import _keras
@@ -67,6 +68,19 @@ def _adds_nothing(callback: keras.callbacks.Callback) -> bool:
         return True
     method = getattr(callback.on_epoch_end, "__func__", None)
     return method is keras.callbacks.Callback.on_epoch_end
+
+
+def logged_number(name: str, value: Any) -> float | None:
+    """Return a value in the logs as a number: arrays of size 1 are some, as `F1Score` has them."""
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.size != 1:
+        raise ValueError(
+            f"monitor must be a single number per epoch; {name} has the shape {array.shape}: let "
+            'its metric take a mean, such as F1Score(average="macro").'
+        )
+    return float(array.reshape(()))
 
 
 def check_mode(rule: Rule, monitor: str, model: keras.Model) -> None:

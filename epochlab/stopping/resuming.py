@@ -86,12 +86,13 @@ def fit_interruptible(model: keras.Model, *args: Any, **kwargs: Any) -> keras.ca
     call = Call(arguments.get("x"), arguments.get("y"), bool(validated), arguments["callbacks"])
     for stopping in stoppings:
         stopping._forget()
-        stopping._call = call
     for stopping in committing:
         arguments |= _going_on(stopping, arguments)
     history = _History()
     arguments["callbacks"] = [*arguments["callbacks"], history]
     try:
+        for stopping in stoppings:
+            stopping._call = call
         model.fit(**arguments)
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)

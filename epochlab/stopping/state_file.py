@@ -4,7 +4,6 @@ import io
 import json
 import os
 import re
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,14 +128,13 @@ class StateFile:
 
     def _check_same(self, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
         """Raise `ValueError` naming the first thing in which the state is another."""
-        for key, value in wanted.items():
-            many = isinstance(value, list)
-            for old, new in zip_longest(saved[key], value) if many else [(saved[key], value)]:
-                if old != new:
-                    raise ValueError(
-                        f"state_path must hold a state of the same {key}; {self.path} has "
-                        f"{old!r}, this run {new!r}."
-                    )
+        found = _files.first_difference({name: saved[name] for name in wanted}, wanted)
+        if found is not None:
+            place, old, new = found
+            raise ValueError(
+                f"state_path must hold a state of the same {place}; {self.path} has {old!r}, this "
+                f"run {new!r}."
+            )
 
 
 def _settings(stopping: "EarlyStopping") -> dict[str, Any]:
