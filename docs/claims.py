@@ -16,7 +16,8 @@ INTRODUCTION = """\
 Every line is computed in a notebook and saved with it; the notebooks are run as tests, so what
 stops being true turns the tests red. Intervals are 95 % t-intervals over seeds, each with its own
 split of the data, measured on MNIST unless the notebook says CIFAR-10. A check reads "mean [low,
-high] above bound: yes". Do not edit: `python docs/claims.py` writes this file.
+high] above bound: yes", "no" where the whole interval lies on the other side, and "undecided"
+where it does not. Do not edit: `python docs/claims.py` writes this file.
 """
 
 # The statements that articles on the subject repeat most; the README shows their verdicts.
