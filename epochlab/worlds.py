@@ -63,14 +63,12 @@ def text_data(seed: int, n_train: int = 2_000, n_validation: int = 500) -> Data:
     rows = text[starts[:, None] + np.arange(_ROW + 1)]
     x, y = rows[:, :-1], rows[:, 1:]
     # Counted from both ends, so that a larger number adds rows to a smaller one's.
-    validation, test = slice(-500 - n_validation, -500), slice(-500, None)
-    return Data(
-        x_train=x[:n_train],
-        y_train=y[:n_train],
-        x_validation=x[validation],
-        y_validation=y[validation],
-        x_test=x[test],
-        y_test=y[test],
+    validation = slice(-500 - n_validation, -500)
+    return Data.of(
+        x[:n_train],
+        y[:n_train],
+        validation_data=(x[validation], y[validation]),
+        test_data=(x[-500:], y[-500:]),
         class_names=names,
         source=source,
     )
