@@ -551,8 +551,8 @@ assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
 def test_stand_in_without_scikit_learn(monkeypatch, capsys):
     change(monkeypatch, "mnist", stand_in=("UCI digits", _standins.mnist.__wrapped__))
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    message = r'stand-in for MNIST .* scikit-learn.*: pip install "epochlab\[notebooks\]".*EPOCHLAB'
-    with pytest.raises(ImportError, match=message):
+    needs = r'stand-in for MNIST \(UCI digits\) needs sklearn: pip install "epochlab\[notebooks\]"'
+    with pytest.raises(ImportError, match=rf"^EPOCHLAB_OFFLINE is set, and the {needs}$"):
         load_data(**SMALL)
     assert capsys.readouterr() == ("", "")
 

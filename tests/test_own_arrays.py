@@ -111,12 +111,12 @@ PAIR = (X[:5], Y[:5])
         (
             {"validation_data": (X[:, :2], Y)},
             ValueError,
-            r"^x of validation_data must be float32 of shape \(n, 3\).*; got .*\(100, 2\)",
+            r"^x of validation_data must be float32, .* \(3,\), as x is; got float32, .* \(2,\)\.$",
         ),
         (
             {"validation_data": (X, Y.astype(float))},
             ValueError,
-            r"^y of validation_data must be int64 of shape \(n, \), as y is; got float32",
+            r"^y of validation_data must be int64, .* \(\), as y is; got float32, .* \(\)\.$",
         ),
         ({"class_names": "ab"}, TypeError, "^class_names must be strings.*; got 'ab'"),
         ({"class_names": [0, 1]}, TypeError, r"^class_names must be strings.*; got \[0, 1\]"),

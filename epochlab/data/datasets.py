@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .._arguments import instance
+from .._extras import needed_by
 from .._files import write
 from . import standins
 from .download import download
@@ -149,22 +150,16 @@ def _find(name: str, folder: Path | None, datasets: Path, offline: bool) -> Imag
             reason = f"corrupt download from {data_set.url} ({error})"
         _failed_downloads[name] = reason
 
-    advice = (
-        f"For {data_set.title} itself set EPOCHLAB_DATA to the absolute path of a folder that has "
-        f"{' or '.join(data_set.files)}."
-    )
     made_of, draw = data_set.stand_in
     source = f"stand-in for {data_set.title} ({made_of})"
-    try:
+    with needed_by(f"{reason}, and the {source}"):
         pool = draw()
-    except ImportError as error:
-        raise ImportError(
-            f"The {source} is drawn with scikit-learn, which is missing ({error}): "
-            f'pip install "epochlab[notebooks]". It was to be drawn because {reason}. {advice}'
-        ) from error
     if name not in _announced:
         _announced.add(name)
-        print(f"Using the {source}: {reason}. {advice}")
+        print(
+            f"Using the {source}: {reason}. For {data_set.title} itself set EPOCHLAB_DATA to the "
+            f"absolute path of a folder that has {' or '.join(data_set.files)}."
+        )
     return Images(source, standins.CLASS_NAMES, *pool)
 
 

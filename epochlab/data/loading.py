@@ -150,9 +150,8 @@ def _pair(name: str, given: Any, train: tuple[np.ndarray, np.ndarray]) -> list[n
     for key, array, wanted in zip("xy", pair, train, strict=True):
         if (array.shape[1:], array.dtype) != (wanted.shape[1:], wanted.dtype):
             raise ValueError(
-                f"{key} of {name} must be {wanted.dtype} of shape (n, "
-                f"{', '.join(map(str, wanted.shape[1:]))}), as {key} is; got {array.dtype} of "
-                f"shape {array.shape}."
+                f"{key} of {name} must be {wanted.dtype}, rows of shape {wanted.shape[1:]}, as "
+                f"{key} is; got {array.dtype}, rows of shape {array.shape[1:]}."
             )
     return pair
 
