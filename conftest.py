@@ -4,12 +4,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from epochlab.evidence import CLAIM_MIME
 
 # No test needs the network: without cached data the stand-ins are used.
 os.environ.setdefault("EPOCHLAB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "agg")  # and no window
+
+# The same examples in every run, however busy the machine is.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.load_profile("same")
 
 # Kernels run in notebooks/, so a path relative to here would lead nowhere from there.
 if folder := os.environ.get("EPOCHLAB_DATA"):

@@ -139,7 +139,7 @@ class OnlyTheCore:
 
 installed = importlib.metadata.packages_distributions()
 sys.meta_path.insert(0, OnlyTheCore())
-runpy.run_path("tests/core_install.py")
+runpy.run_path("tests/core_install.py", run_name="__main__")
 """
     result = python("-c", code)
     assert result.returncode == 0, result.stdout + result.stderr

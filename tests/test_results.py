@@ -37,7 +37,7 @@ def by_hand(runs, column, first, second):
     return paired_difference(*sides)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10**6), seeds=st.integers(2, 12), order=st.randoms())
 def test_difference_is_that_of_a_pivot_in_any_order_of_the_rows(seed, seeds, order):
     keys = {"batch_size": [4, 64, 512], "learning_rate": [0.01, 0.1]}
@@ -212,7 +212,7 @@ def test_last_epoch_is_that_of_each_run(curves):
     assert last_epochs(curves[::-1])["epoch"].tolist() == [1, 3]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
 def test_best_epochs_are_those_of_a_pivot(seed):
     epochs = pd.DataFrame({"epoch": range(5)})

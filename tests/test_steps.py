@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from epochlab import TrainingPlan, num_batches, simulate_epochs, split_sizes, steps_per_epoch
 
 # A Keras fit costs tenths of a second: few examples each, the same on every run.
-with_keras = settings(max_examples=30, deadline=None, derandomize=True)
+with_keras = settings(max_examples=30)
 small = st.integers(1, 40)
 HUGE = 10**400
 
@@ -170,7 +170,7 @@ def test_simulated_epochs_with_steps_per_execution(n_batches, asked, repeat, exe
     assert np.diff(updates).tolist() == expected
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(n=st.integers(1, 10**6), split=st.floats(0.001, 0.999))
 def test_split_sizes_are_those_of_keras_bit_for_bit(n, split):
     # The function that fit calls; a range slices like an array and costs nothing at any length.
