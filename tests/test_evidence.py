@@ -1,15 +1,13 @@
 """Seeds, intervals, claims and verdicts."""
 
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy
 import tensorflow as tf
+from helpers import printed
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
@@ -141,15 +139,6 @@ def test_values_without_spread_are_refused(values):
         interval(values)
     with pytest.raises(ValueError, match="a - b must differ from seed to seed"):
         paired_difference(values, values)
-
-
-def printed(code):
-    """What `code` prints in a process of its own."""
-    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, "-c", code]
-    return subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, encoding="utf-8", check=True
-    ).stdout
 
 
 def test_intervals_need_no_scipy():
