@@ -86,13 +86,6 @@ def traced():
     return model, model.get_weights()
 
 
-@pytest.fixture
-def model(traced):
-    model, weights = traced
-    model.set_weights(weights)
-    return model
-
-
 @pytest.fixture(autouse=True)
 def interruptible():
     """A shell's background job ignores Ctrl-C, and its children do."""

@@ -39,13 +39,6 @@ def traced():
     return model, model.get_weights()
 
 
-@pytest.fixture
-def model(traced):
-    model, weights = traced
-    model.set_weights(weights)
-    return model
-
-
 def batches(epochs, weights=None):
     """The batches of each epoch, cut by hand."""
     for epoch in range(epochs):
