@@ -51,6 +51,41 @@ class Part:
     search: bool = False
     target: float | None = None
 
+    def sweep(self, grid: dict[str, list[Any]], on: list[int], cache: Path) -> pd.DataFrame:
+        """Train what the record does not have of the runs of `grid` on seeds."""
+        world, epochs = WORLDS[self.world], self.epochs
+        if isinstance(epochs, dict):
+            epochs = epochs[grid["batch_size"][0]]
+        return sweep(
+            world.build_model,
+            world.data,
+            grid,
+            seeds=on,
+            epochs=epochs,
+            steps=self.steps,
+            curves=self.curves,
+            cache=cache,
+        )
+
+    def has(self, point: dict[str, Any], seed: int) -> bool:
+        """Return whether a run of these keys and this seed can be one of this part."""
+        fixed = {key: value for key, value in point.items() if key in self.grid}
+        searched = {"learning_rate"} if self.search else set()
+        if point.keys() != self.grid.keys() | searched or seed not in self.seeds() + search_seeds():
+            return False
+        if searched:
+            octaves = math.log2(point["learning_rate"] / RATES[point["optimizer"]][0])
+            if octaves != round(octaves):
+                return False
+        return all(value in self.grid[key] for key, value in fixed.items())
+
+    def seeds(self) -> list[int]:
+        return seeds(N_SEEDS[self.world])
+
+
+def search_seeds() -> list[int]:
+    return seeds(1_000 + N_SEARCH_SEEDS)[1_000:]
+
 
 def rules(base: list[float], factor: int) -> list[float]:
     """Return each base rate unchanged, times the square root of `factor`, and times `factor`."""
@@ -169,7 +204,7 @@ STUDIES: dict[str, dict[str, Part]] = {
         "photos_updates": Part(
             "photos",
             {"optimizer": ALL, "batch_size": [8, 32, 128, 512]},
-            steps=400,
+            steps=300,
             search=True,
         ),
         "photos_batch_normalization": Part(
@@ -180,7 +215,7 @@ STUDIES: dict[str, dict[str, Part]] = {
                 "batch_normalization": [False, True],
                 "batch_size": [2, 8, 32],
             },
-            epochs=5,
+            epochs=4,
             search=True,
         ),
         "text_epochs": Part(
@@ -207,7 +242,7 @@ STUDIES: dict[str, dict[str, Part]] = {
         "photos": Part(
             "photos",
             PHOTOS | {"label_noise": NOISE, "n_train": [1000, 4000], "augmentation": [False, True]},
-            epochs=60,
+            epochs=40,
             curves=True,
         ),
         "text": Part("text", TEXT | {"n_train": [500, 2000]}, epochs=30, curves=True),
@@ -251,7 +286,7 @@ STUDIES: dict[str, dict[str, Part]] = {
     # What becomes of a rate when the batch grows?
     "rates": {
         **_rates("digits", batch_size=16, n_train=1024, epochs=20, factors=[1, 4, 8, 16]),
-        **_rates("photos", batch_size=16, n_train=4096, epochs=10, factors=[1, 4, 8, 16]),
+        **_rates("photos", batch_size=16, n_train=4096, epochs=8, factors=[1, 4, 8, 16]),
         **_rates("text", batch_size=8, n_train=2048, epochs=4, factors=[1, 4, 16]),
     },
     # What does a schedule do that early stopping does not? Batches of 32.
@@ -292,12 +327,12 @@ STUDIES: dict[str, dict[str, Part]] = {
         "photos": Part(
             "photos",
             {"optimizer": ["momentum", "adamw"], "batch_size": [8, 32, 128, 512]},
-            epochs={8: 6, 32: 8, 128: 15, 512: 30},
+            epochs={8: 5, 32: 8, 128: 15, 512: 30},
             curves=True,
             search=True,
             target=0.42,
         ),
-        "photos_flat": Part("photos", PHOTOS | {"batch_size": [32, 400]}, epochs=100, curves=True),
+        "photos_flat": Part("photos", PHOTOS | {"batch_size": [32, 400]}, epochs=80, curves=True),
         "text": Part(
             "text",
             {"optimizer": ["adamw"], "batch_size": [8, 32, 128]},
@@ -333,21 +368,20 @@ def table(study: str, name: str, *, search: bool = False) -> pd.DataFrame:
     neighbours. With `search`, return the runs of the search instead.
     """
     part, path = STUDIES[study][name], folder() / f"{study}_{name}.jsonl"
-    n = N_SEEDS[part.world]
-    search_seeds, all_seeds = seeds(1_000 + N_SEARCH_SEEDS)[1_000:], seeds(n)
+    path.parent.mkdir(parents=True, exist_ok=True)
     tables = []
     for point in _points(part):
         if not part.search:
-            tables.append(_sweep(part, path, point, all_seeds))
+            tables.append(part.sweep(point, part.seeds(), path))
             continue
-        searched = _search(part, path, point, search_seeds)
+        searched = _search(part, path, point)
         rates = sorted(searched)
         if search:
             tables += searched.values()
             continue
         best = max(rates, key=lambda rate: _score(part, searched[rate]))
         near = rates[rates.index(best) - 1 : rates.index(best) + 2]
-        runs = _sweep(part, path, point | {"learning_rate": near}, all_seeds)
+        runs = part.sweep(point | {"learning_rate": near}, part.seeds(), path)
         tables.append(runs.assign(chosen=runs["learning_rate"] == best))
     return pd.concat(tables, ignore_index=True)
 
@@ -393,31 +427,12 @@ def _points(part: Part) -> list[dict[str, list[Any]]]:
     return [dict(zip(part.grid, ([v] for v in c), strict=True)) for c in combinations]
 
 
-def _sweep(part: Part, path: Path, grid: dict[str, list[Any]], on: list[int]) -> pd.DataFrame:
-    world, epochs = WORLDS[part.world], part.epochs
-    if isinstance(epochs, dict):
-        epochs = epochs[grid["batch_size"][0]]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return sweep(
-        world.build_model,
-        world.data,
-        grid,
-        seeds=on,
-        epochs=epochs,
-        steps=part.steps,
-        curves=part.curves,
-        cache=path,
-    )
-
-
-def _search(
-    part: Part, path: Path, point: dict[str, list[Any]], on: list[int]
-) -> dict[float, pd.DataFrame]:
+def _search(part: Part, path: Path, point: dict[str, list[Any]]) -> dict[float, pd.DataFrame]:
     """Return the runs by rate, of a range of rates whose best is not at an end."""
-    (optimizer,) = point.get("optimizer", ["adamw"])
+    (optimizer,) = point["optimizer"]
     rates, runs = RATES[optimizer], dict[float, pd.DataFrame]()
     while rates:
-        tried = _sweep(part, path, point | {"learning_rate": rates}, on)
+        tried = part.sweep(point | {"learning_rate": rates}, search_seeds(), path)
         runs |= {rate: tried[tried["learning_rate"] == rate] for rate in rates}
         best = max(runs, key=lambda rate: _score(part, runs[rate]))
         wider = {min(runs): min(runs) / 2, max(runs): max(runs) * 2}
@@ -436,24 +451,23 @@ def _score(part: Part, runs: pd.DataFrame) -> tuple[float, float]:
     return -steps.mean(), 0.0
 
 
-# Seconds that a run takes on one core: for itself, each step, each row of a step, each measuring.
+# Seconds that a run takes on one core: for itself, each step, each row of a step, each row that
+# is measured on; and how many rows there are to train and to measure on.
 COSTS = {
-    "digits": (0.4, 0.03e-3, 0.0034e-3, 0.01),
-    "photos": (0.6, 1.1e-3, 0.045e-3, 0.1),
-    "text": (2.0, 1.0e-3, 0.95e-3, 1.3),
+    "digits": (0.4, 0.03e-3, 0.0034e-3, 1.5e-6, 1_000, 6_000),
+    "photos": (0.6, 1.1e-3, 0.045e-3, 13e-6, 4_000, 4_000),
+    "text": (2.0, 1.0e-3, 0.9e-3, 0.42e-3, 2_000, 1_000),
 }
 
 
 def minutes(part: Part) -> float:
     """Return an estimate of what all runs of a part take on two cores."""
     n_rates = 5 * N_SEARCH_SEEDS + 3 * N_SEEDS[part.world] if part.search else N_SEEDS[part.world]
-    own, per_step, per_row, per_measuring = COSTS[part.world]
+    own, per_step, per_row, per_measured, usual, n_measured = COSTS[part.world]
     seconds = 0.0
     for values in itertools.product(*part.grid.values()):
         point = dict(zip(part.grid, values, strict=True))
-        n_train = point.get(
-            "n_train", {"digits": 1_000, "photos": 4_000, "text": 2_000}[part.world]
-        )
+        n_train = point.get("n_train", usual)
         batch_size = point.get("batch_size", 32)
         per_epoch = -(-n_train // batch_size)
         epochs = part.epochs[batch_size] if isinstance(part.epochs, dict) else part.epochs
@@ -461,7 +475,7 @@ def minutes(part: Part) -> float:
         measured = steps / per_epoch if part.curves else 1
         slower = 2 if point.get("augmentation") or point.get("batch_normalization") else 1
         seconds += own + slower * steps * (per_step + per_row * batch_size)
-        seconds += measured * per_measuring
+        seconds += measured * per_measured * (n_train + n_measured)
     return n_rates * seconds / 120
 
 
