@@ -80,7 +80,8 @@ def names(requirements):
 
 def assert_declared(sources, declared):
     distributions = importlib.metadata.packages_distributions()
-    ours = {"epochlab", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
+    files = [*(ROOT / "tests").glob("*.py"), *(ROOT / "notebooks").rglob("*.py")]
+    ours = {"epochlab", *(path.stem for path in files)}
     for source in sources:
         for module in set(imported(ast.parse(source))) - set(sys.stdlib_module_names) - ours:
             owners = {owner.lower().replace("_", "-") for owner in distributions.get(module, [])}
@@ -95,9 +96,10 @@ def test_everything_imported_is_a_declared_dependency():
     jupyter = {"ipython", "jupyter-client", "nbconvert"}
     assert_declared(sources, names(requirements("test")) | jupyter)
 
-    package = [path.read_text(encoding="utf-8") for path in (ROOT / "epochlab").rglob("*.py")]
+    folders = [ROOT / "epochlab", ROOT / "notebooks"]
+    sources = [path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py")]
     # Where IPython is not there, nothing is shown with it.
-    assert_declared(package, names(requirements("notebooks")) | {"ipython"})
+    assert_declared(sources, names(requirements("notebooks")) | {"ipython"})
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
