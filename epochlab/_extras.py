@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_MODULES = {
+MODULES = {
     "keras": ("tensorflow", "keras", "pandas", "scipy", "filelock", "tqdm"),
     "notebooks": ("matplotlib", "sklearn", "threadpoolctl", "PIL"),
 }
@@ -16,7 +16,7 @@ def needed_by(what: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
-        for extra, modules in _MODULES.items():
+        for extra, modules in MODULES.items():
             if module in modules:
                 message = f'{what} needs {module}: pip install "epochlab[{extra}]"'
                 raise ModuleNotFoundError(message, name=error.name) from error

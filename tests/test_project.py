@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import epochlab
+from epochlab import _extras
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = {"epochlab", "numpy", "lazy-loader", "lazy_loader", "packaging"}
@@ -126,6 +127,18 @@ def test_dependencies_have_lower_bounds_and_upper_ones_only_with_a_reason():
 def test_core_is_slim_and_no_extra_for_notebooks_brings_a_front_end():
     assert names(requirements()) == {"numpy", "lazy-loader", "packaging"}
     assert not names(requirements("notebooks")) & {"jupyter", "jupyterlab", "notebook", "ipykernel"}
+
+
+def test_each_module_beyond_the_core_has_an_extra_that_installs_it():
+    distributions = importlib.metadata.packages_distributions()
+    for extra, modules in _extras.MODULES.items():
+        for module in modules:
+            assert names(distributions[module]) & names(EXTRAS[extra]), (extra, module)
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "epochlab").rglob("*.py")]
+    found = {module for source in sources for module in imported(ast.parse(source))}
+    beyond = {module for module in found if not names(distributions.get(module, [])) & CORE}
+    known = {module for modules in _extras.MODULES.values() for module in modules}
+    assert beyond - set(sys.stdlib_module_names) - {"IPython"} <= known
 
 
 @pytest.mark.slow
