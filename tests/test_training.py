@@ -24,7 +24,7 @@ from epochlab import (
     replay,
     train,
 )
-from epochlab.training import run as running
+from epochlab.training import program
 from epochlab.training.preparing import use_xla
 
 CLASSES = 4
@@ -248,7 +248,7 @@ def test_steps_and_rows(batch_size, steps, validate_every, validated):
 
 
 def test_evaluation_in_parts(monkeypatch):
-    monkeypatch.setattr(running, "_EVALUATION_BATCH", 20)
+    monkeypatch.setattr(program, "_EVALUATION_BATCH", 20)
     data = make_data(70, 45, 21)  # a last part of 10, 5 and 1
     model = build(regularized)
     row = train(model, data, steps=1, evaluate_test=True, jit_compile=False).epochs.iloc[-1]
@@ -288,7 +288,7 @@ def test_compiles_once_and_repeats(jit_compile):
     start = model.get_weights()
     arguments = {"batch_size": 16, "jit_compile": jit_compile}
     first = train(model, DATA, epochs=3, **arguments)
-    after, traced = state(model), running._programs[model]._compiled
+    after, traced = state(model), program._programs[model]._compiled
     assert traced.experimental_get_tracing_count() == 2  # the full batches, and the short one
 
     # Other windows take no time to compile, not even within XLA, where no trace shows it.
@@ -312,7 +312,7 @@ def test_compiles_once_and_repeats(jit_compile):
     before = model.get_weights()
     train(model, DATA, epochs=1, **arguments)
     assert same(model.get_weights(), before)
-    assert running._programs[model]._compiled is traced
+    assert program._programs[model]._compiled is traced
     assert traced.experimental_get_tracing_count() == 2
 
 
@@ -412,7 +412,7 @@ def test_kinds_of_models(kind):
         models.append(KINDS[kind]())
     arguments = {"batch_size": 35, "epochs": 1, "seed": 0}
     run = train(models[0], DATA, jit_compile=False, **arguments)
-    assert running._programs[models[0]]._compiled.experimental_get_tracing_count() == 1
+    assert program._programs[models[0]]._compiled.experimental_get_tracing_count() == 1
     rows = fit(models[1], **arguments)
     assert run.epochs.drop(columns=["epoch", "step"]).to_dict("records") == rows
     assert same(state(models[0]), state(models[1]))
@@ -522,7 +522,7 @@ def test_after_ctrl_c_a_rule_leaves_the_best_weights(monkeypatch):
     recorded = train(
         build(optimizer=keras.optimizers.Adam(0.02)), RANDOM_LABELS, epochs=12, **arguments
     )
-    evaluate, calls = running._Program.evaluate, []
+    evaluate, calls = program.Program.evaluate, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -530,7 +530,7 @@ def test_after_ctrl_c_a_rule_leaves_the_best_weights(monkeypatch):
             raise KeyboardInterrupt
         return evaluate(*arguments)
 
-    monkeypatch.setattr(running._Program, "evaluate", interrupted)
+    monkeypatch.setattr(program.Program, "evaluate", interrupted)
     model = build(optimizer=keras.optimizers.Adam(0.02))
     with pytest.raises(KeyboardInterrupt):
         train(model, RANDOM_LABELS, epochs=12, **arguments)

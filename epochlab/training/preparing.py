@@ -1,5 +1,7 @@
 """What `train` checks and decides before its first step."""
 
+from typing import cast
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -8,8 +10,8 @@ from .._arguments import instance, integer
 from .._keras import flatten_layers
 from ..data.loading import Data
 from ..steps import TrainingPlan
-from ..stopping.monitors import check_mode
 from ..stopping.following import Rule, check_rule
+from ..stopping.monitors import check_mode
 
 
 def check_parts(data: Data, evaluate_test: bool) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -102,9 +104,9 @@ def make_plan(
             f"batch_size must be at most the number of training images ({n_train}); "
             f"got {batch_size}."
         )
-    if steps is not None:
-        steps = integer("steps", steps)
-        epochs = -(-steps // -(-n_train // batch_size))
+    steps = None if steps is None else integer("steps", steps)
+    if epochs is None:
+        epochs = -(-cast(int, steps) // -(-n_train // batch_size))
     accumulation = model.optimizer.gradient_accumulation_steps or 1
     plan = TrainingPlan(n_train, batch_size, epochs, gradient_accumulation_steps=accumulation)
     return plan, steps or plan.total_steps

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import NamedTuple
-from weakref import WeakKeyDictionary, proxy
 
 import keras
 import numpy as np
@@ -19,14 +18,12 @@ import pandas as pd
 import tensorflow as tf
 
 from .._arguments import instance, integer
-from .._keras import loss_tracker, omit_tracing_warning
 from ..data.loading import Data
 from ..steps import TrainingPlan
 from ..stopping.following import Rule, advance, begin, report
 from ..stopping.reports import StopReason, StopReport
-from .preparing import check_model, check_parts, check_rule_of, make_plan, use_xla
-
-_EVALUATION_BATCH = 2_000  # rows at once: fast, and a convolution's activations stay in memory
+from .preparing import check_parts, check_rule_of, make_plan, use_xla
+from .program import program_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,13 +105,14 @@ def train(
     seed = integer("seed", seed, minimum=0)
     instance("evaluate_test", evaluate_test, bool, "True or False")
     parts = check_parts(data, evaluate_test)
-    program = _program(model, data, use_xla(model, jit_compile))
+    program = program_of(model, data, use_xla(model, jit_compile))
     if rule is not None:
         check_rule_of(rule, monitor, model, validate_every)
 
     on_device = {prefix: tuple(map(tf.convert_to_tensor, part)) for prefix, part in parts.items()}
+    x, y = on_device[""]
     started = time.perf_counter()
-    program.compile(*on_device[""], plan)
+    program.compile(x, y, plan)
     compile_seconds = time.perf_counter() - started
 
     losses, rows, seconds, finite = [], [], 0.0, True
@@ -122,13 +120,14 @@ def train(
     try:
         for window in _windows(plan, steps, every, each_epoch=validate_every is None, seed=seed):
             started = time.perf_counter()
-            losses.append(program.run(*on_device[""], window))
+            losses.append(program.run(x, y, window.batches))
             seconds += time.perf_counter() - started
             finite = bool(np.isfinite(losses[-1]).all())
             if window.validates or not finite:
-                row = {"epoch": window.epoch, "step": window.done - 1}
+                row: dict[str, float] = {"epoch": window.epoch, "step": window.done - 1}
                 for prefix, part in on_device.items():
-                    row |= {prefix + name: x for name, x in program.evaluate(*part).items()}
+                    measured = program.evaluate(*part)
+                    row |= {prefix + name: value for name, value in measured.items()}
                 rows.append(row)
                 finite = finite and bool(np.isfinite(row["loss"]))  # the last update may do it
                 follower.see(row)
@@ -151,11 +150,7 @@ def train(
 
 
 class _Window(NamedTuple):
-    """Steps of one epoch that run without a break.
-
-    `batches` are arrays of indices, one row per batch, each with the first row to run and the one
-    after the last; `done` counts the steps since training began.
-    """
+    """Steps of one epoch that run without a break; `done` counts them since training began."""
 
     epoch: int
     batches: list[tuple[np.ndarray, int, int]]
@@ -211,100 +206,6 @@ class _Follower:
         if self.rule is None:
             return StopReport(reason, epoch + 1, stopped_epoch)
         return report(self.state, reason, stopped_epoch=stopped_epoch)
-
-
-class _Program:
-    """The compiled functions of one model as it is compiled now."""
-
-    def __init__(self, model: keras.Model, jit_compile: bool) -> None:
-        # A proxy, because a reference would keep the model, and its entry in _programs, alive.
-        self.model, self.jit_compile, self.parts = proxy(model), jit_compile, _parts(model)
-        self.optimizer = model.optimizer
-        self.variables = list(model.trainable_variables)
-        self.optimizer.build(self.variables)
-        # Two shapes of batch are the rule, so that a trace for each is what is wanted.
-        self._compiled = tf.function(self._run, jit_compile=jit_compile)
-        self._evaluation = tf.function(self._evaluate)
-        for function in (self._compiled, self._evaluation):
-            # Each model has traces of its own: from the third on, TensorFlow would warn of it.
-            omit_tracing_warning(function)
-
-    def is_current(self, model: keras.Model, jit_compile: bool) -> bool:
-        then, now = self.parts, _parts(model)
-        return self.jit_compile == jit_compile and list(map(id, then)) == list(map(id, now))
-
-    def compile(self, x: tf.Tensor, y: tf.Tensor, plan: TrainingPlan) -> None:
-        """Compile for both sizes of batch that the plan has, and run no step."""
-        sizes = {plan.batch_size: plan.n_train // plan.batch_size}
-        sizes.setdefault(plan.last_batch_size, 1)
-        for size, count in sizes.items():
-            self._call(x, y, np.zeros((count, size), np.int32), 0, 0)
-
-    def run(self, x: tf.Tensor, y: tf.Tensor, window: _Window) -> np.ndarray:
-        """Train on the window's batches and return the loss of each step."""
-        parts = [
-            self._call(x, y, batches, first, last).numpy()[first:last]
-            for batches, first, last in window.batches
-        ]
-        return np.concatenate(parts)
-
-    def _call(
-        self, x: tf.Tensor, y: tf.Tensor, order: np.ndarray, first: int, last: int
-    ) -> tf.Tensor:
-        # Tensors, because a Python number would be compiled in, and each new one anew.
-        return self._compiled(x, y, tf.constant(order), tf.constant(first), tf.constant(last))
-
-    def _run(
-        self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor
-    ) -> tf.Tensor:
-        """Train on the batches `order[first:last]` and return their losses in their places."""
-        losses = tf.TensorArray(tf.float32, size=order.shape[0])
-        step = first  # not a tf.range, whose ends XLA compiles in, so that new ones take seconds
-        while step < last:
-            loss = self._step(tf.gather(x, order[step]), tf.gather(y, order[step]))
-            losses = losses.write(step, tf.cast(loss, tf.float32))
-            step += 1
-        return losses.stack()
-
-    @tf.autograph.experimental.do_not_convert
-    def _step(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        # What keras.Model.train_step does, without updating metrics of weights that change.
-        with tf.GradientTape() as tape:
-            y_pred = self.model(x, training=True)
-            loss = self.model.compute_loss(x=x, y=y, y_pred=y_pred, training=True)
-            scaled = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, self.variables)
-        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
-        return loss
-
-    def evaluate(self, x: tf.Tensor, y: tf.Tensor) -> dict[str, float]:
-        """Return what `model.evaluate` does: loss and metrics over all rows."""
-        return {name: float(value) for name, value in self._evaluation(x, y).items()}
-
-    @tf.autograph.experimental.do_not_convert
-    def _evaluate(self, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
-        self.model.reset_metrics()
-        for start in range(0, x.shape[0], _EVALUATION_BATCH):
-            rows = slice(start, start + _EVALUATION_BATCH)
-            self.model.test_step((x[rows], y[rows]))
-        return self.model.get_metrics_result()
-
-
-def _parts(model: keras.Model) -> list[object]:
-    """Return what a program depends on; each `model.compile` makes a new tracker of the loss."""
-    return [model.optimizer, loss_tracker(model), *model.trainable_variables]
-
-
-_programs: WeakKeyDictionary[keras.Model, _Program] = WeakKeyDictionary()
-
-
-def _program(model: keras.Model, data: Data, jit_compile: bool) -> _Program:
-    """Return the model's program, compiled before if nothing changed since."""
-    check_model(model, data)
-    program = _programs.get(model)
-    if program is None or not program.is_current(model, jit_compile):
-        program = _programs[model] = _Program(model, jit_compile)
-    return program
 
 
 _thread = threading.local()
