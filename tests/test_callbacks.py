@@ -141,6 +141,7 @@ def variables(model):
 # Endings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restore", [True, False])
 @pytest.mark.parametrize("fit", [keras.Model.fit, fit_interruptible])
 @pytest.mark.parametrize(
@@ -215,6 +216,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_best_weights(model):
     assert stopping.report.reason == StopReason.EPOCHS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_real_runs_end_as_with_keras(seed, model):
     rng, first = np.random.default_rng(seed), model.get_weights()
@@ -851,6 +853,7 @@ def test_a_second_process_is_refused_by_name_and_writes_nothing(state):
     assert history.epoch[:3] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_fit_that_failed_does_not_lock_its_own_process_out(tmp_path):
     stopping = EarlyStopping(rule=Patience(2), state_path=tmp_path)
     callbacks = [stopping, at(2, crash)]

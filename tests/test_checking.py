@@ -922,6 +922,7 @@ def learned(*args, y, **arguments):
     return fit(ending(*args, **arguments), X, y, epochs=8)[0]["loss"][-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "kind", "units", "y"),
     [("softmax", SPARSE, 4, X.argmax(axis=1)), ("sigmoid", BINARY, 1, X[:, :1] > 0)],
@@ -1068,6 +1069,7 @@ def run(check, x, y=None):
     return history, [w.tolist() for w in model.get_weights()], drawn()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["arrays", "dataset", "generator"])
 def test_nothing_is_changed_before_training(kind):
     x, y = {

@@ -134,6 +134,7 @@ def real(home, mnist) -> None:
 # What comes back
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape", "size", "source"),
     [
@@ -289,6 +290,7 @@ def test_wrong_labels_are_uniform_over_the_wrong_classes_and_the_images():
 # The stand-ins
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_train", "n_validation", "shared"),
     [

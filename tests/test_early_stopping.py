@@ -114,6 +114,7 @@ def test_everything_begins_anew_with_each_fit():
     assert stopping.report is None
 
 
+@pytest.mark.slow
 def test_the_mode_is_read_from_the_metric_or_taken_as_given():
     model = regression("mse", "mae", keras.metrics.R2Score(name="r2"))
     for monitor, mode, expected in (
@@ -222,6 +223,7 @@ def test_bad_arguments_are_refused_at_once(settings, error, message):
 # Metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", [keras.Model.fit, fit_interruptible])
 def test_an_array_of_one_number_is_a_number(fit):
     """F1Score without an average logs one per class."""

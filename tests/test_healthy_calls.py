@@ -12,6 +12,8 @@ from keras import callbacks, layers, losses, metrics, optimizers
 
 from epochlab import check_fit
 
+pytestmark = pytest.mark.slow  # a hundred models are built
+
 RNG = np.random.default_rng(0)
 N = 24
 X = RNG.normal(size=(N, 4)).astype("float32")

@@ -12,6 +12,7 @@ theirs = pytest.importorskip(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Early stopping conditioned on metric")
 class TestOurEarlyStopping(theirs.EarlyStoppingTest):
     @pytest.fixture(autouse=True)

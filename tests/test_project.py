@@ -221,6 +221,7 @@ def test_readme_shows_the_verdicts_on_what_is_repeated_most():
     assert shown.count("\n") == len(CLAIMS["REPEATED"]) + 2
 
 
+@pytest.mark.slow
 def test_copy_for_a_class_has_no_outputs_and_leaves_the_notebooks_alone(tmp_path):
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     command = next(command for command in COMMANDS if "classroom" in command)

@@ -50,6 +50,7 @@ def batches(epochs, weights=None):
 # BatchRecorder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 @pytest.mark.parametrize("accumulation", [None, 2])
 def test_batches_are_those_of_train_on_batch(accumulation, weights):
@@ -231,6 +232,7 @@ def test_bad_arrays_are_refused_at_once(arguments, error, message):
 # history_table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("initial_epoch", [0, 3])
 @pytest.mark.parametrize("validation_freq", [1, 2, 3, 99, [1, 5], [2, 4, 6]])
 def test_rows_are_epochs(model, validation_freq, initial_epoch):

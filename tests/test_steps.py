@@ -63,6 +63,7 @@ def compiled(**compile_arguments):
     return model
 
 
+@pytest.mark.slow
 @with_keras
 @given(n=small, batch_size=small, epochs=st.integers(1, 3), split=st.sampled_from([0.0, 0.1, 0.33]))
 def test_plan_counts_the_batches_that_keras_runs(n, batch_size, epochs, split):
@@ -99,6 +100,7 @@ def test_drop_remainder(n, batch_size):
     assert plan.samples_seen == 2 * sum(epochs_run[0])
 
 
+@pytest.mark.slow
 @with_keras
 @given(
     n=st.integers(1, 30),
@@ -125,6 +127,7 @@ def test_schedules_count_batches_under_gradient_accumulation():
     assert float(model.optimizer.learning_rate) == 0.0  # used up after 20 batches
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 @with_keras
 @given(
@@ -143,6 +146,7 @@ def test_simulated_epochs_are_the_ones_keras_runs(n_batches, asked, epochs, repe
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 @with_keras
 @given(

@@ -185,6 +185,7 @@ AT_LEAST = {  # in each block, about half of what there is
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Early stopping conditioned on metric")
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_patience_is_the_installed_early_stopping_bit_for_bit(block):
@@ -222,6 +223,7 @@ def model():
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Early stopping conditioned on metric")
 @pytest.mark.parametrize(
     ("settings", "frequency", "initial_epoch"),

@@ -163,6 +163,7 @@ NORMALIZED = (batch_normalization, lambda: sgd(0.1), 16)
 EPOCHS = {"averaged weights": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feature", FEATURES)
 def test_plain_graph_is_fit_bit_for_bit(feature):
     make_layers, make_optimizer, batch_size = FEATURES[feature]
@@ -177,6 +178,7 @@ def test_plain_graph_is_fit_bit_for_bit(feature):
         assert run.epochs.drop(columns=["epoch", "step"]).to_dict("records") == rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("feature", "jit_compile"),
     [
@@ -200,6 +202,7 @@ def test_fit_to_rounding(feature, jit_compile):
     np.testing.assert_allclose(run.epochs["loss"], [row["loss"] for row in rows], rtol=2e-6)
 
 
+@pytest.mark.slow
 def test_dropout_with_xla_has_the_same_distribution():
     def losses(jit_compile):
         model = build(dropout, keras.optimizers.SGD(0.0))
@@ -213,6 +216,7 @@ def test_dropout_with_xla_has_the_same_distribution():
     assert 0.7 < xla.std() / plain.std() < 1.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch_size", "steps", "validate_every", "validated"),
     [
