@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import signal
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -14,22 +15,15 @@ from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 import pytest
 from keras import layers
 
-from epochlab import (
-    Patience,
-    Target,
-    _cache,
-    _runs,
-    load_data,
-    sweep,
-    sweep_rules,
-    sweeps,
-    train,
-    training,
-)
+from epochlab import Patience, Target, load_data, sweep, sweep_rules, train
+from epochlab._files import write
+from epochlab.training import folders, grid, jobs
+from epochlab.training import program as compiling
 
 GRID = {"learning_rate": [0.05, 0.2], "batch_size": [64]}
 
@@ -110,8 +104,9 @@ def expected():
 @pytest.fixture
 def programs(monkeypatch):
     """The compiled models of this test alone."""
-    monkeypatch.setattr(_runs, "models", {})
-    return lambda: [training._programs[model] for model in _runs.models.values()]
+    monkeypatch.setattr(jobs, "models", {})
+    monkeypatch.setattr(grid, "side_by_side", lambda: 1)
+    return lambda: [compiling._programs[model] for idle in jobs.models.values() for model in idle]
 
 
 def test_table(expected):
@@ -265,14 +260,14 @@ def test_curves_have_a_row_per_epoch_and_a_diverged_run_ends_early(tmp_path):
 
 def logged(folder, log, table):
     """Sweep with a cache, in a process of its own, naming each run in the log as it begins."""
-    run = sweeps.run_job
+    run_job = grid.run_job
 
     def _run(job):
         with open(log, "a", encoding="utf-8") as file:
-            file.write(_cache.path_of(Path(folder), job).name + "\n")
-        return run(job)
+            file.write(folders.path_of(Path(folder), job).name + "\n")
+        return run_job(job)
 
-    sweeps.run_job = _run
+    grid.run_job = _run
     sweep(dense, data, GRID, seeds=4, epochs=2, cache=folder).to_pickle(table)
 
 
@@ -319,18 +314,19 @@ def test_two_processes_on_one_cache_end_with_the_same_table(tmp_path, expected):
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path, expected, monkeypatch):
-    run, done = sweeps.run_job, []
+    run_job, done = grid.run_job, []
 
     def _run(job):
         if len(done) == 3:
             raise KeyboardInterrupt
         done.append(job)
-        return run(job)
+        return run_job(job)
 
-    monkeypatch.setattr(sweeps, "run_job", _run)
+    monkeypatch.setattr(grid, "run_job", _run)
+    monkeypatch.setattr(grid, "side_by_side", lambda: 1)
     with pytest.raises(KeyboardInterrupt):
         sweep(dense, data, GRID, seeds=4, epochs=2, cache=tmp_path)
-    monkeypatch.setattr(sweeps, "run_job", lambda job: done.append(job) or run(job))
+    monkeypatch.setattr(grid, "run_job", lambda job: done.append(job) or run_job(job))
     assert_same(sweep(dense, data, GRID, seeds=4, epochs=2, cache=tmp_path), expected)
     assert len(done) == len(expected)
     done.clear()
@@ -339,10 +335,116 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path, expected, monkeypatch):
     assert len(done) == 4
 
 
+@pytest.mark.parametrize("at_a_time", [1, 3])
+def test_ctrl_c_ends_runs_that_are_under_way(tmp_path, monkeypatch, at_a_time):
+    begun, ended = [], []
+    ctrl_c = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+
+    def counted(*arguments, **settings):
+        begun.append(arguments)
+        if len(begun) == 1 + at_a_time:
+            ctrl_c.start()
+        try:
+            return train(*arguments, **settings)
+        finally:
+            ended.append(arguments)
+
+    monkeypatch.setattr(jobs, "train", counted)
+    monkeypatch.setattr(grid, "side_by_side", lambda: at_a_time)
+    table = {"learning_rate": [0.05], "epochs": [1, *range(10**6, 10**6 + 5)]}
+    with pytest.raises(KeyboardInterrupt):
+        sweep(dense, data, table, seeds=1, cache=tmp_path)
+    assert len(begun) == len(ended) == 1 + at_a_time  # nothing goes on
+    assert len(list(tmp_path.glob("*.json"))) == 1 + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build_model", [regularized, scheduled, residual])
+def test_side_by_side_is_one_by_one_bit_for_bit(build_model, monkeypatch):
+    arguments = {"seeds": 2, "epochs": 2, "curves": True}
+    tables, threads = [], set()
+    monkeypatch.setattr(
+        jobs, "train", lambda *a, **k: threads.add(threading.get_ident()) or train(*a, **k)
+    )
+    for at_a_time in (1, 3):
+        monkeypatch.setattr(jobs, "models", {})
+        monkeypatch.setattr(grid, "side_by_side", lambda n=at_a_time: n)
+        tables.append(sweep(build_model, data, GRID, **arguments))
+        assert all(len(idle) <= at_a_time for idle in jobs.models.values())
+    assert_same(*tables)
+    assert len(threads) > 2
+
+
+def test_a_run_that_fails_ends_the_sweep_at_once_and_keeps_what_is_finished(tmp_path, monkeypatch):
+    monkeypatch.setattr(grid, "side_by_side", lambda: 2)
+    table = {"learning_rate": [0.05], "epochs": [1, 2], "batch_size": [64, 500]}
+    with pytest.raises(ValueError, match="batch_size must be at most.*got 500"):
+        sweep(dense, data, table, seeds=20, cache=tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) < 10
+
+
+SHARED = layers.Dense(10)
+
+
+@pytest.mark.parametrize("shared", ["model", "layer"])
+def test_a_model_that_is_not_new_is_refused_at_once(shared, monkeypatch):
+    monkeypatch.setattr(jobs, "train", never)
+    model = compiled(keras.Sequential([layers.Flatten(), layers.Dense(10)]), "sgd")
+
+    def build_model():
+        if shared == "model":
+            return model
+        return compiled(keras.Sequential([layers.Flatten(), SHARED]), "sgd")
+
+    with pytest.raises(ValueError, match="build_model must return a new model each time"):
+        sweep(build_model, data(0), {}, seeds=2, steps=1)
+
+
+def test_a_damaged_file_in_the_cache_is_set_aside_and_its_run_made_again(tmp_path, expected):
+    arguments = {"seeds": 2, "epochs": 2, "cache": tmp_path}
+    table = sweep(dense, data, GRID, **arguments)
+    cut, piped, _, _ = sorted(set(tmp_path.glob("*.json")) - {tmp_path / "manifest.json"})
+    cut.write_bytes(before := cut.read_bytes()[:90])
+    piped.unlink()
+    os.mkfifo(piped)
+    with pytest.warns(UserWarning, match=f"damaged file, .*({cut.name}|{piped.name})") as warned:
+        assert_same(sweep(dense, data, GRID, **arguments), table)
+    assert len(warned) == 2
+    assert cut.with_suffix(".damaged").read_bytes() == before
+    assert_same(sweep(dense, data, GRID, **arguments), table)
+
+    manifest = tmp_path / "manifest.json"
+    manifest.write_bytes(b'{"keras"')
+    with pytest.raises(ValueError, match="manifest.json, which is damaged"):
+        sweep(dense, data, GRID, **arguments)
+    manifest.unlink()
+    os.mkfifo(manifest)
+    with pytest.raises(ValueError, match="cache must hold files; got .*manifest.json"):
+        sweep(dense, data, GRID, **arguments)
+
+
+def test_a_cache_file_has_the_users_mode_and_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
+    before = os.umask(0o027)
+    try:
+        sweep(dense, data, GRID, seeds=1, steps=1, cache=tmp_path)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
+
+    def full(*_):
+        raise OSError("no space left")
+
+    names = {path.name for path in tmp_path.iterdir()}
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        sweep(dense, data, GRID, seeds=[5], steps=1, cache=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
 def test_numbers_come_back_from_the_cache_as_they_were(tmp_path):
-    run = {"loss": 0.1 + 0.2, "nan": float("nan"), "big": float("inf"), "small": 5e-324}
-    _cache.write_json(tmp_path / "run.json", run)
-    assert repr(json.loads((tmp_path / "run.json").read_text())) == repr(run)
+    measured = {"loss": 0.1 + 0.2, "nan": float("nan"), "big": float("inf"), "small": 5e-324}
+    write(tmp_path / "run.json", folders._encoded(measured))
+    assert repr(json.loads((tmp_path / "run.json").read_text())) == repr(measured)
 
 
 def test_a_cache_of_something_else_is_refused_and_left_alone(tmp_path):
@@ -370,41 +472,30 @@ def test_a_cache_of_something_else_is_refused_and_left_alone(tmp_path):
         sweep(dense, data, {"learning_rate": rates}, seeds=1, steps=2, cache=tmp_path)
 
 
-def test_random_numbers_drawn_by_another_thread_change_no_run(expected):
-    builds = []
+def test_random_numbers_drawn_by_another_thread_change_no_run():
+    legacy, by_name = np.random, np.random.mtrand._rand.normal  # as after an import by name
+
+    def draw():
+        for module in (random, legacy):
+            module.seed(5)
+            module.random()
 
     def disturbed(learning_rate):
-        builds.append(learning_rate)
-        if len(builds) % 4 == 1:  # as if by the other thread
-            random.random()
-        return dense(learning_rate)
-
-    def never_alike(learning_rate):
-        random.seed()
-        return dense(learning_rate)
-
-    stop = threading.Event()
-    thread = threading.Thread(target=stop.wait)  # as dask's workers have many
-    thread.start()
-    try:
-        assert_same(sweep(disturbed, data, GRID, seeds=4, epochs=2), expected)
-        with pytest.raises(RuntimeError, match="build_model must give the same weights"):
-            sweep(never_alike, data, GRID, seeds=1, steps=1)
-    finally:
-        stop.set()
-        thread.join()
-
-
-def test_another_thread_that_draws_each_time_alike_changes_no_run(expected):
-    def disturbed(learning_rate):  # the same in each build, so that two in a row are equal
-        thread = threading.Thread(target=random.random)
+        thread = threading.Thread(target=draw)  # as dask's workers have many
         thread.start()
         thread.join()
+        drawn.append([random.random(), legacy.normal(), by_name()])
         return dense(learning_rate)
 
-    before = random.random
-    assert_same(sweep(disturbed, data, GRID, seeds=4, epochs=2), expected)
-    assert random.random is before
+    drawn, before = [], (random.random, legacy.normal)
+    table = sweep(disturbed, data, GRID, seeds=[3], epochs=1)
+    assert (random.random, legacy.normal) == before
+    keras.utils.set_random_seed(3)
+    single = [random.random(), legacy.normal(), by_name()]
+    assert all(numbers == single for numbers in drawn)
+    model = dense(0.2)
+    run = train(model, data(3), batch_size=64, epochs=1, seed=3, evaluate_test=True)
+    assert table["test_loss"].iloc[1] == run.epochs["test_loss"].iloc[-1]
 
 
 def test_threads_share_one_tensorflow(expected):
@@ -470,6 +561,7 @@ def test_progress_shows_in_a_terminal_and_nowhere_else(capsys, monkeypatch):
 
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr(grid, "side_by_side", lambda: 1)  # two at once may show as one step
     sweep(dense, data, GRID, seeds=1, steps=1)
     assert "2/2" in terminal.getvalue()
 
@@ -503,6 +595,7 @@ def never(*_):
         ({"seeds": [2**32]}, ValueError, "below 2..32"),
         ({"curves": 1}, TypeError, "curves must be True or False"),
         ({"cache": 3}, TypeError, "cache must be the path"),
+        ({"cache": ""}, ValueError, "cache must be the path of a folder, or.*got ''"),
     ],
 )
 def test_bad_input_is_refused_at_once(change, error, message):

@@ -1,32 +1,29 @@
 """Many runs: a grid of settings × seeds, each shape compiled once, resumable."""
 
-import inspect
-import itertools
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import keras
-import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from .. import evidence
-from .._arguments import instance, integer
+from .. import _arguments
+from .._progress import progress
 from ..data.loading import Data
 from ..stopping.following import Rule, check_rule
+from .folders import Folder
 from .jobs import Job, forget, run_job
-from .records import open_cache, read, write
+from .listing import list_jobs
+from .machine import side_by_side
+from .records import Record
+from .run import stop_with
 
-_TRAINING_KEYS = ("batch_size", "epochs", "steps")
-# What no key may be called.
-_COLUMNS = ("seed", "seconds", "restored_epoch", "epoch", "step", "loss", "reason")
+Results = Generator[tuple[int, dict[str, Any]], None, None]
 
 
 def sweep(
@@ -50,7 +47,8 @@ def sweep(
     makes intervals too narrow. `batch_size`, `epochs` and `steps` go to `train`. `seeds` is a
     count or a list; the seed sets weights, masks and order. Every row equals a single run after
     `keras.utils.set_random_seed(seed)`, bit for bit, but for `seconds`; only the compiling is
-    shared, by all models of one shape, whatever their learning rate.
+    shared, by all models of one shape, whatever their learning rate. As many runs go side by side
+    as there are cores; one by one on a GPU, and where a model has code or state of your own in it.
 
     Returns a row per combination and seed: the keys, `seed`, `epochs` and `steps` that were run
     (a key of that name keeps its value), `seconds` of training, then loss and metrics at the end,
@@ -60,15 +58,21 @@ def sweep(
     A `rule` stops each run at `monitor`, as in `train`; what was measured is then that of the
     best epoch, which is restored and which a column `restored_epoch` names.
 
-    `cache` is a folder that keeps each finished run, so that a sweep goes on where it was
-    stopped. Raises `ValueError` if what it holds was made by other versions, another model or
-    other data. `executor` runs them elsewhere: a `ProcessPoolExecutor` of "spawn", or dask's
+    `cache` keeps each finished run, so that a sweep goes on where it was stopped. A folder refuses
+    with a `ValueError` what other versions, another model or other data have made. A path that
+    ends in `.jsonl` is a record, one text file: what is in it is returned whatever versions and
+    machine made it, bit for bit but for `seconds`, without calling `data` or `build_model`. It is
+    refused if the code of either, the settings or the keys are others; other data are noticed only
+    where runs are missing and thus data loaded.
+
+    `executor` runs them elsewhere: a `ProcessPoolExecutor` of "spawn", or dask's
     `client.get_executor()`; give it a data function, since a `Data` travels with every run. When
     runs fail there, the others are finished and kept before the first error is raised.
 
     Raises `ValueError` or `TypeError` for a key that nobody takes or that is missing, for both or
-    neither of `epochs` and `steps`, for a value or seed given twice, and for functions that
-    cannot be pickled for a `ProcessPoolExecutor`.
+    neither of `epochs` and `steps`, for a value or seed given twice, for a `build_model` that
+    returns the same weights again, and for functions that cannot be pickled for a
+    `ProcessPoolExecutor`.
 
     >>> from epochlab import load_data
     >>> def build_model(learning_rate):
@@ -85,35 +89,55 @@ def sweep(
     >>> table.shape, table["steps"].unique().tolist()
     ((6, 13), [20])
     """
-    jobs = _jobs(build_model, data, grid, seeds, epochs, steps, curves, cache is not None)
+    jobs = list_jobs(build_model, data, grid, seeds, epochs, steps, curves)
     if rule is not None:
         check_rule(rule)
         jobs = [replace(job, stopping={"rule": rule, "monitor": monitor}) for job in jobs]
     if isinstance(executor, ProcessPoolExecutor):
         _check_picklable(build_model=build_model, data=data)
+    kept = None if cache is None else _open(cache, jobs[0])
     results: dict[int, dict[str, Any]] = {}
-    folder = None
-    if cache is not None:
-        folder = open_cache(cache)
-        for number, job in enumerate(jobs):
-            if (result := read(folder, job)) is not None:
-                results[number] = result
+    if kept is not None:
+        jobs = [replace(job, identified=kept.identified) for job in jobs]
+        found = {number: kept.read(job) for number, job in enumerate(jobs)}
+        results = {number: result for number, result in found.items() if result is not None}
     missing = {number: job for number, job in enumerate(jobs) if number not in results}
-    finished = _in_turn(missing, folder) if executor is None else _spread(missing, executor)
-    # Nothing unless in a terminal: what goes to a notebook's stderr is saved with it.
-    with _Progress(total=len(jobs), initial=len(results), disable=None, leave=False) as progress:
-        for number, result in finished:
-            if folder is not None:
-                write(folder, jobs[number], result)
-            results[number] = result
-            progress.update()
-    forget()
+    if kept is not None:
+        kept.check([jobs[number] for number in results], list(missing.values()))
+
+    def run(job: Job) -> dict[str, Any]:
+        if kept is None:
+            return run_job(job)
+        # Another process may have finished it since.
+        return kept.read(job) or kept.write(job, run_job(job))
+
+    if executor is not None:
+        finished = _elsewhere(missing, executor)
+    elif (at_a_time := min(side_by_side(), len(missing))) > 1:
+        finished = _side_by_side(missing, run, at_a_time)
+    else:
+        finished = ((number, run(job)) for number, job in missing.items())
+    try:
+        with progress(total=len(jobs), initial=len(results)) as shown:
+            for number, result in finished:
+                if executor is not None and kept is not None:
+                    result = kept.write(jobs[number], result)
+                results[number] = result
+                shown.update()
+    finally:
+        finished.close()
+        forget()
+        if kept is not None:
+            kept.close()
     in_order = sorted(range(len(jobs)), key=lambda number: jobs[number].position)
     return pd.DataFrame([row for n in in_order for row in _rows(jobs[n], results[n])])
 
 
-class _Progress(tqdm):
-    monitor_interval = 0  # no thread, for whose sake models would be built twice
+def _open(cache: str | os.PathLike[str], job: Job) -> Folder | Record:
+    path = _arguments.path(
+        "cache", cache, "the path of a folder, or of a record that ends in .jsonl"
+    )
+    return Record(path, job) if path.suffix == ".jsonl" else Folder(path)
 
 
 def _rows(job: Job, result: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -126,14 +150,22 @@ def _rows(job: Job, result: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield start | restored | measured | {"reason": result["reason"]}
 
 
-def _in_turn(jobs: dict[int, Job], folder: Path | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, job in jobs.items():
-        # Another process may have finished it since.
-        result = None if folder is None else read(folder, job)
-        yield number, result or run_job(job)
+def _side_by_side(
+    jobs: dict[int, Job], run: Callable[[Job], dict[str, Any]], at_a_time: int
+) -> Results:
+    """Run in threads: nearly all of a run is TensorFlow's, which leaves Python to the others."""
+    stop = threading.Event()
+    executor = ThreadPoolExecutor(at_a_time, initializer=stop_with, initargs=(stop,))
+    futures = {executor.submit(run, job): number for number, job in jobs.items()}
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        stop.set()
+        executor.shutdown(cancel_futures=True)
 
 
-def _spread(jobs: dict[int, Job], executor: Executor) -> Iterator[tuple[int, dict[str, Any]]]:
+def _elsewhere(jobs: dict[int, Job], executor: Executor) -> Results:
     futures, error = {}, None
     try:
         for number, job in jobs.items():
@@ -153,126 +185,6 @@ def _spread(jobs: dict[int, Job], executor: Executor) -> Iterator[tuple[int, dic
             future.cancel()
     if error is not None:
         raise error
-
-
-def _jobs(
-    build_model: Callable[..., keras.Model],
-    data: Data | Callable[..., Data],
-    grid: Mapping[str, Iterable[Any]],
-    seeds: int | Iterable[int],
-    epochs: int | None,
-    steps: int | None,
-    curves: bool,
-    cached: bool,
-) -> list[Job]:
-    """Check the arguments; return the runs, those on the same data one after the other."""
-    if isinstance(build_model, keras.Model) or not callable(build_model):
-        raise TypeError(
-            f"build_model must be a function that returns a compiled model; got {build_model!r}."
-        )
-    if not callable(data):
-        instance("data", data, Data, "a Data or a function of the seed that returns one")
-    instance("curves", curves, bool, "True or False")
-    instance("grid", grid, Mapping, "a mapping from keys to lists of values")
-    values = {key: _values(key, grid[key]) for key in grid}
-    limits = {"epochs": epochs, "steps": steps}
-    training = {name: integer(name, value) for name, value in limits.items() if value is not None}
-    given = [f"{name}={value!r}" for name, value in training.items()]
-    given += [f"grid[{name!r}]" for name in limits if name in grid]
-    if len(given) != 1:
-        wanted = "give either epochs or steps, as an argument or in grid"
-        raise ValueError(f"{wanted}; got {' and '.join(given) or 'neither'}.")
-
-    of_model, of_data = _parameters(build_model), []
-    if not isinstance(data, Data):
-        of_data = _parameters(data)[1:]
-    others = [key for key in values if key not in {*of_model, *of_data, *_TRAINING_KEYS}]
-    if others and "**" not in [*of_model, *of_data]:
-        raise ValueError(
-            f"grid has the key {others[0]!r}, which nobody takes: build_model takes {of_model}, "
-            f"data {of_data}, train {list(_TRAINING_KEYS)}."
-        )
-    taken = [
-        tuple(key for key in values if key in names or ("**" in names and key in others))
-        for names in (of_model, of_data)
-    ]
-    _check_call("build_model", build_model, (), taken[0])
-    if not isinstance(data, Data):
-        _check_call("data", data, (0,), taken[1])
-
-    sweep_id, jobs = uuid4().hex, []
-    for number, choice in enumerate(itertools.product(*map(enumerate, values.values()))):
-        point = {key: value for key, (_, value) in zip(values, choice, strict=True)}
-        indices = tuple(i for key, (i, _) in zip(values, choice, strict=True) if key in taken[1])
-        for i, seed in enumerate(_seeds(seeds)):
-            jobs.append(
-                Job(
-                    build_model,
-                    data,
-                    point,
-                    *taken,
-                    training=training | {k: point[k] for k in _TRAINING_KEYS if k in point},
-                    seed=seed,
-                    curves=curves,
-                    cached=cached,
-                    position=(number, i),
-                    data_id=(sweep_id, "data", *([] if isinstance(data, Data) else [*indices, i])),
-                )
-            )
-    return sorted(jobs, key=lambda job: job.data_id)
-
-
-def _parameters(function: Callable[..., Any]) -> list[str]:
-    """Return the names that `function` takes, "**" where it takes all."""
-    return [
-        "**" if parameter.kind is parameter.VAR_KEYWORD else parameter.name
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind is not parameter.VAR_POSITIONAL
-    ]
-
-
-def _check_call(name: str, function: Callable[..., Any], first: tuple, keys: tuple) -> None:
-    try:
-        inspect.signature(function).bind(*first, **dict.fromkeys(keys))
-    except TypeError as error:
-        called = ", ".join([*["seed"] * len(first), *(f"{key}=…" for key in keys)])
-        raise TypeError(
-            f"{name} must take the call {name}({called}), with the keys of grid that it names; "
-            f"got: {error}."
-        ) from None
-
-
-def _values(key: str, values: Iterable[Any]) -> list[Any]:
-    instance("each key of grid", key, str, "a string")
-    if key in _COLUMNS or key.startswith(("val_", "test_")):
-        raise ValueError(
-            f"grid must not have the key {key!r}: a column of the table has that name."
-        )
-    if isinstance(values, (str, bytes)):
-        values = None
-    instance(f"grid[{key!r}]", values, Iterable, "a list of values")
-    values = [value.item() if isinstance(value, np.generic) else value for value in values]
-    if key in _TRAINING_KEYS:
-        values = [integer(f"grid[{key!r}]", value) for value in values]
-    return _distinct(f"grid[{key!r}]", values)
-
-
-def _seeds(seeds: int | Iterable[int]) -> list[int]:
-    if not isinstance(seeds, Iterable):
-        return evidence.seeds(seeds)
-    seeds = [integer("each of seeds", seed, minimum=0) for seed in seeds]
-    if seeds and max(seeds) >= 2**32:
-        raise ValueError(f"each of seeds must be below 2**32, as Keras wants it; got {max(seeds)}.")
-    return _distinct("seeds", seeds)
-
-
-def _distinct(name: str, values: list[Any]) -> list[Any]:
-    """Refuse none, and a value given twice: its runs would count double."""
-    twice = [value for i, value in enumerate(values) if value in values[:i]]
-    if twice or not values:
-        got = f"{twice[0]!r} twice" if twice else "none"
-        raise ValueError(f"{name} must hold different values, at least one; got {got}.")
-    return values
 
 
 def _check_picklable(**functions: Any) -> None:

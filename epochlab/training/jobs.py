@@ -1,7 +1,6 @@
 """One run of a sweep: its data, its model, and the compiled program that it shares."""
 
 import contextlib
-import hashlib
 import json
 import random
 import re
@@ -15,7 +14,10 @@ import keras
 import numpy as np
 
 from .._arguments import instance
+from .._keras import excludes_from_weight_decay, flatten_layers
 from ..data.loading import Data
+from .digests import data_digest
+from .machine import device, versions
 from .run import train
 
 
@@ -31,18 +33,33 @@ class Job:
     training: dict[str, Any]
     seed: int
     curves: bool
-    cached: bool
     position: tuple[int, ...]  # in the table
     data_id: tuple[Any, ...]  # the same for jobs on the same data
     stopping: dict[str, Any] = field(default_factory=dict)  # rule and monitor, if there is one
+    identified: tuple[str, ...] = ()  # "model" and "data": what a cache tells apart
+
+    def settings(self) -> dict[str, Any]:
+        """Return in JSON what a cache tells this run from the others by."""
+        settings = {"settings": self.point | self.training, "seed": self.seed}
+        settings |= {"curves": self.curves}
+        if self.stopping:
+            settings["stopping"] = {name: repr(value) for name, value in self.stopping.items()}
+        try:
+            return json.loads(json.dumps(settings))
+        except TypeError as error:
+            raise TypeError(
+                f"grid must hold numbers, strings and lists of them to be kept in a cache; got "
+                f"{self.point!r}: {error}."
+            ) from None
 
     def load(self) -> Data:
         """Return the data, loaded again only if the last job's were others."""
         if self.data_id not in _loaded:
             data = self.data
             if not isinstance(data, Data):
-                keras.utils.set_random_seed(self.seed)
-                data = data(self.seed, **{key: self.point[key] for key in self.data_keys})
+                with _undisturbed():
+                    keras.utils.set_random_seed(self.seed)
+                    data = data(self.seed, **{key: self.point[key] for key in self.data_keys})
                 instance("what data returns", data, Data, "the Data that load_data returns")
             _loaded.clear()
             _loaded[self.data_id] = data
@@ -50,7 +67,7 @@ class Job:
 
     def build(self) -> keras.Model:
         """Return the model, with its weights where it takes the data."""
-        with _own_random_numbers():
+        with _undisturbed():
             keras.utils.set_random_seed(self.seed)
             model = self.build_model(**{key: self.point[key] for key in self.model_keys})
             instance("what build_model returns", model, keras.Model, "a keras.Model")
@@ -59,115 +76,139 @@ class Job:
                 model(self.load().x_train[:1])
         return model
 
-    def build_undisturbed(self) -> keras.Model:
-        """Build until two in a row start alike: other threads may draw from NumPy, too."""
-        model = self.build()
-        if threading.active_count() == 1:
-            return model
-        for _ in range(20):
-            last, model = model, self.build()
-            if all(map(np.array_equal, last.variables, model.variables)):
-                return model
-        raise RuntimeError(
-            "build_model must give the same weights after keras.utils.set_random_seed(seed); got "
-            "others each time. Does another thread draw from the same random numbers?"
-        )
+    def build_new(self) -> keras.Model:
+        """Build; a sweep's first model twice, so that one that is trained on is seen at once."""
+        model, sweep_id = self.build(), self.data_id[0]
+        if sweep_id not in _identities:
+            again = self.build()
+            weights = {id(variable) for variable in again.trainable_variables}
+            if again is model or any(id(v) in weights for v in model.trainable_variables):
+                raise ValueError(
+                    "build_model must return a new model each time, or one run would train on "
+                    f"what another has trained; got the weights of {model.name!r} twice."
+                )
+            _identities[sweep_id] = None
+        return model
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this run's model and data from others."""
-        model_id = (self.data_id[0], self.position[0])
-        if model_id not in _identities:
-            _identities[model_id] = _config(self.build())
-        if self.data_id not in _identities:
-            _identities[self.data_id] = _fingerprint(self.load())
-        return {"model": _identities[model_id], "data": _identities[self.data_id]}
+        found = {}
+        if "model" in self.identified:
+            model_id = (self.data_id[0], self.position[0])
+            if model_id not in _identities:
+                _identities[model_id] = _config(self.build())
+            found["model"] = _identities[model_id]
+        if "data" in self.identified:
+            if self.data_id not in _identities:
+                data = self.load()
+                _identities[self.data_id] = {
+                    "description": repr(data),
+                    "sha256": data_digest(data),
+                }
+            found["data"] = _identities[self.data_id]
+        return found
 
 
 @contextlib.contextmanager
-def _own_random_numbers() -> Iterator[None]:
-    """Keep other threads off the numbers that this one draws from `random`, as Keras's seeds are.
+def _undisturbed() -> Iterator[None]:
+    """Let no other thread draw from the random numbers of this one: it gets others.
 
-    dask draws there whenever it estimates a size, so that weights would depend on the moment.
+    dask draws from `random` whenever it estimates a size, and Keras its layers' seeds, so that
+    weights would depend on the moment.
     """
-    shared, own, thread = random.random.__self__, random.Random(), threading.get_ident()
+    thread = threading.get_ident()
 
-    def divided(name: str) -> Callable[..., Any]:
+    def divided(function: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
         def draw(*args: Any, **kwargs: Any) -> Any:
-            source = own if threading.get_ident() == thread else shared
-            return getattr(source, name)(*args, **kwargs)
+            return (function if threading.get_ident() == thread else other)(*args, **kwargs)
 
         return draw
 
-    functions = {name: getattr(random, name) for name in random.__all__}
-    functions = {k: f for k, f in functions.items() if getattr(f, "__self__", None) is shared}
+    others = {random: random.Random(), np.random: np.random.RandomState()}
+    functions = [
+        (module, name, getattr(module, name), getattr(other, name))
+        for module, other in others.items()
+        for name in module.__all__
+        if hasattr(other, name)
+    ]
     try:
-        for name in functions:
-            setattr(random, name, divided(name))
+        for module, name, function, other in functions:
+            setattr(module, name, divided(function, other))
         yield
     finally:
-        for name, function in functions.items():
-            setattr(random, name, function)
+        for module, name, function, _ in functions:
+            setattr(module, name, function)
 
 
 _loaded: dict[tuple[Any, ...], Data] = {}  # one at most: the last job's data
-_identities: dict[tuple[Any, ...], Any] = {}  # of the models and the data of one sweep
-models: dict[str, keras.Model] = {}  # compiled, by all that shapes their program
-lock = threading.Lock()  # TensorFlow, its seed and the models above are one per process
+_identities: dict[Any, Any] = {}  # of the models and the data of one sweep
+models: dict[str, list[keras.Model]] = {}  # compiled and not in use, by all that shapes them
+lock = threading.Lock()  # TensorFlow's seed and the above are one per process
 
 
 def run_job(job: Job) -> dict[str, Any]:
-    """Train once, and return what the table and the cache need."""
+    """Train once, and return what the table and the cache need.
+
+    Runs of other threads go on meanwhile, unless the model has somebody's own code in it, which
+    may have a state that runs share.
+    """
     with lock:
-        data, model = job.load(), job.build_undisturbed()
-        config = _config(model)
-        kept = _compiled(model, config, data, job.training.get("batch_size"))
+        data, model = job.load(), job.build_new()
+        found = job.identity()
+        if found:
+            found |= {"source": data.source, "made_by": versions() | {"device": device()}}
+        key = _program_key(model, data, job.training.get("batch_size"))
+        if key is None:
+            return _measure(job, model, data) | found
+        idle = models.setdefault(key, [])
+        model = _in_state_of(model, idle.pop() if idle else model)
+    result = _measure(job, model, data)
+    idle.append(model)
+    return result | found
+
+
+def _measure(job: Job, model: keras.Model, data: Data) -> dict[str, Any]:
+    run = train(
+        model,
+        data,
+        **job.training,
+        **job.stopping,
+        seed=job.seed,
         # Measuring each epoch takes longer than training it: only where it is asked for.
-        every = None if job.curves or job.stopping else sys.maxsize
-        run = train(
-            kept,
-            data,
-            **job.training,
-            **job.stopping,
-            seed=job.seed,
-            validate_every=every,
-            evaluate_test=True,
+        validate_every=None if job.curves or job.stopping else sys.maxsize,
+        evaluate_test=True,
+    )
+    rows = run.epochs.to_dict("records")
+    if both := rows[0].keys() & job.point.keys():
+        raise ValueError(
+            f"grid must not have a key of a metric's name; got {sorted(map(str, both))}."
         )
-        rows = run.epochs.to_dict("records")
-        if both := rows[0].keys() & job.point.keys():
-            raise ValueError(f"grid must not have a key of a metric's name; got {sorted(both)}.")
-        restored = run.report.restored_epoch
-        return {
-            "epochs": run.report.epochs_run,
-            "steps": len(run.steps),
-            "seconds": run.seconds,
-            "restored_epoch": restored,
-            "rows": rows if job.curves else [rows[-1 if restored is None else restored]],
-            "reason": run.report.reason.value,
-        } | (job.identity() if job.cached else {})
+    restored = run.report.restored_epoch
+    return {
+        "epochs": run.report.epochs_run,
+        "steps": len(run.steps),
+        "seconds": run.seconds,
+        "restored_epoch": restored,
+        "rows": rows if job.curves else [rows[-1 if restored is None else restored]],
+        "reason": run.report.reason.value,
+    }
 
 
-def _fingerprint(data: Data) -> dict[str, str]:
-    digest = hashlib.sha256()
-    for name in ("x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test"):
-        array = np.ascontiguousarray(getattr(data, name))
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array)
-    return {"description": repr(data), "sha256": digest.hexdigest()}
-
-
-def _compiled(
-    model: keras.Model, config: dict[str, Any], data: Data, batch_size: int | None
-) -> keras.Model:
-    """Return a model compiled before that does what this one would, in this one's state."""
+def _program_key(model: keras.Model, data: Data, batch_size: int | None) -> str | None:
+    """Return what shapes the model's compiled program, `None` if that is not all known."""
+    config = _config(model)
     if not (model.built and model.compiled and _is_known(model, config)):
-        return model
-    model.optimizer.build(model.trainable_variables)
-    config = json.loads(json.dumps(config))
+        return None
     optimizer = config["compile_config"]["optimizer"]["config"]
     if isinstance(optimizer["learning_rate"], float):  # a variable, not a part of the program
         del optimizer["learning_rate"]
     sizes = [len(data.x_train), len(data.x_validation), len(data.x_test)]
-    kept = models.setdefault(json.dumps([config, batch_size, data.x_train.shape, sizes]), model)
+    return json.dumps([config, batch_size, data.x_train.shape, sizes])
+
+
+def _in_state_of(model: keras.Model, kept: keras.Model) -> keras.Model:
+    """Return a model compiled before, so that it does what `model` would."""
+    model.optimizer.build(model.trainable_variables)
     if kept is not model:
         old = [*kept.variables, *kept.optimizer.variables]
         new = [*model.variables, *model.optimizer.variables]
@@ -184,8 +225,8 @@ def _is_known(model: keras.Model, config: dict[str, Any]) -> bool:
         bool(modules)
         and all(re.match(r"keras(\.|$)", module) for module in modules)
         and "lambda" not in text.lower()
-        and not any(hasattr(layer, "adapt") for layer in model._flatten_layers())
-        and not hasattr(model.optimizer, "_exclude_from_weight_decay")
+        and not any(hasattr(layer, "adapt") for layer in flatten_layers(model))
+        and not excludes_from_weight_decay(model.optimizer)
     )
 
 

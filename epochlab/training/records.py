@@ -1,88 +1,214 @@
-"""The folder that keeps the finished runs of a sweep."""
+"""A record: the finished runs of a sweep in one text file that outlives versions and machines.
 
-import hashlib
+Line 1 is a header: the keys of the grid, digests of the code of `build_model` and `data` (the
+arrays' own where `data` is a `Data`), where the data are from, what is measured, and `made_by`, a
+list of the versions and devices that runs were made with. Each further line is a run: its keys,
+its seed, the limit it was given, what was measured, a digest of its data, and, unless it is 0, the
+place in `made_by` of what made it. Measures are kept as float32, in which Keras measures: they come
+back bit for bit. Seconds are kept to four digits.
+
+A run once recorded is read by all later versions, and neither data nor models are needed for it.
+Only another digest or source is refused. While runs are made, each is appended as one line; at the
+end the lines are sorted, so that new runs change few of them.
+"""
+
 import json
 import os
-import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
-import keras
-import tensorflow as tf
+import numpy as np
+from filelock import FileLock
 
-from .. import __version__
-from .._arguments import instance
+from .._files import first_difference, write
+from ..data.loading import Data
+from .digests import code_digest, data_digest
 from .jobs import Job, lock
 
-
-def open_cache(cache: str | os.PathLike[str]) -> Path:
-    """Return the folder, which says what versions made it, and refuse one made by others."""
-    instance("cache", cache, (str, os.PathLike), "the path of a folder")
-    folder = Path(cache)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"cache must be a folder; got the file {folder}.")
-    folder.mkdir(parents=True, exist_ok=True)
-    versions = {"epochlab": __version__, "keras": keras.__version__, "tensorflow": tf.__version__}
-    manifest = folder / "manifest.json"
-    if not manifest.exists():
-        write_json(manifest, versions)
-    _check_same(manifest, json.loads(manifest.read_text(encoding="utf-8")), versions)
-    return folder
+# What a run's line has beside keys, counts and measures.
+_OWN = ("seed", "limit", "seconds", "restored_epoch", "step", "reason", "data_sha256", "made_by")
 
 
-def _settings(job: Job) -> dict[str, Any]:
-    settings = {"settings": job.point | job.training, "seed": job.seed, "curves": job.curves}
-    if job.stopping:
-        settings["stopping"] = {name: repr(value) for name, value in job.stopping.items()}
-    try:
-        return json.loads(json.dumps(settings))
-    except TypeError as error:
-        raise TypeError(
-            f"grid must hold numbers, strings and lists of them to be kept in a cache; got "
-            f"{job.point!r}: {error}."
-        ) from None
+class Record:
+    """A cache in one file, which several processes may fill at once."""
+
+    identified = ("data",)
+
+    def __init__(self, path: Path, job: Job) -> None:
+        if taken := set(_OWN) & job.point.keys():
+            raise ValueError(f"grid must not have the key {taken.pop()!r}, as a record has it.")
+        data = job.data
+        self.path, self._end, self._written = path, 0, False
+        self._stamp: tuple[int, ...] = ()
+        self._lock, self._turn = FileLock(f"{path}.lock"), threading.Lock()  # processes; threads
+        self.header: dict[str, Any] = {
+            "keys": sorted(job.point),
+            "build_model": code_digest("build_model", job.build_model),
+            "data": data_digest(data)[:16] if isinstance(data, Data) else code_digest("data", data),
+            "settings": {"curves": job.curves} | {k: str(v) for k, v in job.stopping.items()},
+            "made_by": [],
+        }
+        self.runs: dict[str, dict[str, Any]] = {}  # as in the file, by what tells them apart
+        self._load()
+
+    def read(self, job: Job) -> dict[str, Any] | None:
+        """Return the result kept, `None` if there is none."""
+        with self._turn:
+            self._load()
+            run = self.runs.get(self._id(self._begun(job)))
+        return None if run is None else self._result(run)
+
+    def write(self, job: Job, result: dict[str, Any]) -> dict[str, Any]:
+        """Keep the result and return what is kept."""
+        rows, begun = result["rows"], self._begun(job)
+        names = [name for name in rows[0] if name not in ("epoch", "step")]
+        measures: dict[str, Any] = {name: [_short(row[name]) for row in rows] for name in names}
+        if job.curves:
+            measures["step"] = [row["step"] for row in rows]
+        else:
+            measures = {name: values[0] for name, values in measures.items()}
+        restored = {"restored_epoch": result["restored_epoch"]} if job.stopping else {}
+        counts = {name: result[name] for name in ("epochs", "steps") if name not in begun}
+        run = begun | counts | {"seconds": float(f"{result['seconds']:.4g}")} | restored | measures
+        run |= {"reason": result["reason"], "data_sha256": result["data"]["sha256"][:12]}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._turn, self._lock:
+            self._load()
+            self._check_source(result["source"])
+            makers = self.header["made_by"]
+            known = result["made_by"] in makers
+            if not known:
+                makers.append(result["made_by"])
+            if place := makers.index(result["made_by"]):
+                run["made_by"] = place
+            run = self.runs.setdefault(self._id(run), run)
+            self._append(run) if known else self._write_all()
+            self._written = True
+        return self._result(run)
+
+    def check(self, kept: list[Job], missing: list[Job]) -> None:
+        """Raise `ValueError` if data must be loaded anyway and are not those of the kept runs."""
+        if not missing:
+            return
+        with lock:
+            self._check_source(missing[0].load().source)
+            for job in {job.data_id[:-1]: job for job in reversed(kept)}.values():
+                run = self.runs[self._id(self._begun(job))]
+                found = job.identity()["data"]
+                if not found["sha256"].startswith(run["data_sha256"]):
+                    raise ValueError(
+                        f"cache must be a record of the same data, or another path; {self.path} "
+                        f"has data of digest {run['data_sha256']} for seed {job.seed}, this sweep "
+                        f"{found['sha256'][:12]} ({found['description']})."
+                    )
+
+    def close(self) -> None:
+        """Sort the lines, if some were added."""
+        if self._written:
+            with self._lock:
+                self._load()
+                self._write_all()
+
+    def _begun(self, job: Job) -> dict[str, Any]:
+        """Return what a run's line begins with."""
+        point = json.loads(json.dumps(job.settings()["settings"]))
+        limit = [f"{k}={v}" for k, v in job.training.items() if k not in job.point]
+        begun = {key: point[key] for key in self.header["keys"]} | {"seed": job.seed}
+        return begun | ({"limit": limit[0]} if limit else {})
+
+    def _id(self, run: dict[str, Any]) -> str:
+        keys = (*self.header["keys"], "seed")
+        return json.dumps([*(run[key] for key in keys), run.get("limit")])
+
+    def _result(self, run: dict[str, Any]) -> dict[str, Any]:
+        """Return a run as `run_job` does."""
+        known = {*self.header["keys"], *_OWN, "epochs", "steps"}
+        measures = {name: value for name, value in run.items() if name not in known}
+        if self.header["settings"]["curves"]:
+            rows = [
+                {"epoch": epoch, "step": step} | {k: _exact(v[epoch]) for k, v in measures.items()}
+                for epoch, step in enumerate(run["step"])
+            ]
+        else:
+            rows = [{name: _exact(value) for name, value in measures.items()}]
+        names = ("epochs", "steps", "seconds", "reason")
+        counts = {name: run.get(name) for name in (*names, "restored_epoch")}
+        return counts | {"rows": rows}
+
+    def _load(self) -> None:
+        """Read the file, if it is another than the one read last."""
+        if not self.path.exists():
+            self.runs, self._stamp = {}, ()
+            return
+        if not self.path.is_file():  # to read a pipe would wait for ever
+            raise ValueError(f"cache must be a file, as it ends in .jsonl; got {self.path}.")
+        status = self.path.stat()
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if stamp == self._stamp:
+            return
+        content = self.path.read_bytes()
+        self._end = content.rfind(b"\n") + 1  # what follows was cut off, or is being written
+        lines = content[: self._end].splitlines()
+        runs: dict[str, dict[str, Any]] = {}
+        for number, line in enumerate(lines, 1):
+            try:
+                if number == 1:
+                    header = json.loads(line)
+                    self._check(header, {k: v for k, v in self.header.items() if k != "made_by"})
+                    self.header = header
+                else:
+                    run = json.loads(line)
+                    runs.setdefault(self._id(run), run)
+            except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"cache must be a record; line {number} of {self.path} is damaged ({error!r}). "
+                    "Without a run's line, the run is trained again."
+                ) from error
+        self.runs, self._stamp = runs, stamp
+
+    def _check(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        """Raise `ValueError` naming the first place where a record differs from this sweep."""
+        if difference := first_difference({key: old[key] for key in new}, new):
+            where, was, now = difference
+            raise ValueError(
+                "cache must be a record of the same model, data and settings, or another path; "
+                f"{self.path} has {where} {was!r}, this sweep {now!r}."
+            )
+
+    def _check_source(self, source: str) -> None:
+        self._check({"source": self.header.setdefault("source", source)}, {"source": source})
+
+    def _append(self, run: dict[str, Any]) -> None:
+        with self.path.open("r+b") as file:
+            file.truncate(self._end)
+            file.seek(self._end)
+            file.write(_line(run))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _write_all(self) -> None:
+        runs = sorted(self.runs.values(), key=self._place)
+        write(self.path, b"".join(map(_line, [self.header, *runs])))
+
+    def _place(self, run: dict[str, Any]) -> list[tuple[bool, float, str]]:
+        """Return what to sort by: numbers as such and first, other keys as their text."""
+        values = [run[key] for key in (*self.header["keys"], "seed")]
+        texts = [not isinstance(value, (int, float)) for value in values]
+        return [
+            (text, 0.0 if text else value, json.dumps(value) if text else "")
+            for text, value in zip(texts, values, strict=True)
+        ]
 
 
-def path_of(folder: Path, job: Job) -> Path:
-    text = json.dumps(_settings(job), sort_keys=True)
-    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+def _line(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 
-def read(folder: Path, job: Job) -> dict[str, Any] | None:
-    """Return the result kept in the folder, `None` if there is none."""
-    path = path_of(folder, job)
-    if not path.exists():
-        return None
-    result = json.loads(path.read_text(encoding="utf-8"))
-    with lock:
-        identity = job.identity()
-    _check_same(path, {key: result[key] for key in identity}, identity)
-    return result
+def _short(value: float) -> float:
+    """Return the float whose text is the shortest that means this float32."""
+    return float(str(np.float32(value)))
 
 
-def write(folder: Path, job: Job, result: dict[str, Any]) -> None:
-    write_json(path_of(folder, job), _settings(job) | result)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write all or nothing, whenever the process is killed."""
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False
-    ) as file:
-        json.dump(content, file, indent=1)
-    os.replace(file.name, path)
-
-
-def _check_same(path: Path, old: Any, new: Any, where: str = "") -> None:
-    """Raise `ValueError` naming the first place where what is in the cache differs."""
-    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
-        for key in new:
-            _check_same(path, old[key], new[key], f"{where}.{key}".lstrip("."))
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for i, parts in enumerate(zip(old, new, strict=True)):
-            _check_same(path, *parts, f"{where}[{i}]")
-    elif old != new:
-        raise ValueError(
-            f"cache must be of the same versions, model and data, or another folder; {path} has "
-            f"{where} {old!r}, this sweep {new!r}."
-        )
+def _exact(value: float) -> float:
+    return float(np.float32(value))

@@ -1,0 +1,91 @@
+"""The folder that keeps the finished runs of a sweep, a file each."""
+
+import hashlib
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from .._files import first_difference, write
+from .jobs import Job, lock
+from .machine import versions
+
+
+class Folder:
+    """A cache for the versions, the models and the data that made it: all else is refused."""
+
+    identified = ("model", "data")
+
+    def __init__(self, path: Path) -> None:
+        if path.exists() and not path.is_dir():
+            raise ValueError(
+                f"cache must be a folder, or a record that ends in .jsonl; got the file {path}."
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        self.path, manifest = path, path / "manifest.json"
+        if not manifest.exists():
+            write(manifest, _encoded(versions()))
+        try:
+            made_by = json.loads(_text(manifest))
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"cache must say which versions made it; got {manifest}, which is damaged: "
+                f"{error}. Use another folder, or delete this one."
+            ) from error
+        _check_same(manifest, made_by, versions())
+
+    def read(self, job: Job) -> dict[str, Any] | None:
+        """Return the result kept, `None` if there is none or it is damaged and thus set aside."""
+        path = path_of(self.path, job)
+        if not path.exists():
+            return None
+        try:
+            result = json.loads(_text(path))
+        except ValueError as error:
+            aside = path.replace(path.with_suffix(".damaged"))
+            warnings.warn(
+                f"cache has a damaged file, {path}: {error}. It is kept as {aside.name}, and its "
+                "run is trained again.",
+                stacklevel=2,
+            )
+            return None
+        with lock:
+            identity = job.identity()
+        _check_same(path, {key: result[key] for key in identity}, identity)
+        return result
+
+    def write(self, job: Job, result: dict[str, Any]) -> dict[str, Any]:
+        """Keep the result and return what is kept."""
+        write(path_of(self.path, job), _encoded(job.settings() | result))
+        return result
+
+    def check(self, jobs: list[Job], missing: list[Job]) -> None:
+        """Do nothing: `read` has compared all that is kept."""
+
+    def close(self) -> None:
+        """Do nothing: each file is as it stays."""
+
+
+def path_of(folder: Path, job: Job) -> Path:
+    text = json.dumps(job.settings(), sort_keys=True)
+    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+
+
+def _encoded(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, indent=1).encode()
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():  # to read a pipe would wait for ever
+        raise ValueError(f"cache must hold files; got {path}, which is none. Remove it.")
+    return path.read_text(encoding="utf-8")
+
+
+def _check_same(path: Path, old: Any, new: Any) -> None:
+    """Raise `ValueError` naming the first place where what is in the cache differs."""
+    if difference := first_difference(old, new):
+        where, was, now = difference
+        raise ValueError(
+            f"cache must be of the same versions, model and data, or another folder; {path} has "
+            f"{where} {was!r}, this sweep {now!r}."
+        )

@@ -1,0 +1,319 @@
+"""Records: read by later versions without data or models, and safe at any kill."""
+
+import json
+import multiprocessing
+import os
+import random
+import time
+from functools import partial
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+from epochlab import Patience, load_data, sweep
+from epochlab.training import grid, records
+from epochlab.training.digests import code_digest, data_digest
+
+GRID = {"learning_rate": [0.05, 0.2], "batch_size": [64]}
+METHODS = multiprocessing.get_all_start_methods()
+PROCESSES = multiprocessing.get_context("forkserver" if "forkserver" in METHODS else "spawn")
+
+
+def data(seed, n_train=100):
+    return load_data(n_train=n_train, n_validation=50, n_test=50, seed=seed)
+
+
+def dense(learning_rate, width=8):
+    model = keras.Sequential([layers.Flatten(), layers.Dense(width), layers.Dense(10)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(learning_rate), loss, metrics=["accuracy"])
+    return model
+
+
+def never(*_, **__):
+    raise AssertionError("nothing may run")
+
+
+def read(path):
+    header, *runs = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return header, runs
+
+
+def write(path, header, runs):
+    path.write_text("".join(json.dumps(line) + "\n" for line in (header, *runs)))
+
+
+def assert_same(a, b):
+    a, b = a.drop(columns="seconds"), b.drop(columns="seconds")
+    pd.testing.assert_frame_equal(a, b, check_exact=True)
+
+
+ARGUMENTS = {"seeds": 2, "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A record with all runs of this sweep, and the table that it gives."""
+    path = tmp_path_factory.mktemp("records") / "dense.jsonl"
+    return path, sweep(dense, data, GRID, cache=path, **ARGUMENTS)
+
+
+@pytest.fixture
+def record(recorded, tmp_path):
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(recorded[0].read_bytes())
+    return path
+
+
+def test_what_is_recorded_is_read_as_it_was_without_data_and_models(recorded, monkeypatch):
+    path, table = recorded
+    assert_same(table, sweep(dense, data, GRID, **ARGUMENTS))
+    before = path.read_bytes()
+    monkeypatch.setattr(grid, "run_job", never)
+    monkeypatch.setattr(records.Job, "load", never)
+    monkeypatch.setattr(records.Job, "build", never)
+    again = sweep(dense, data, GRID, cache=path, **ARGUMENTS)
+    pd.testing.assert_frame_equal(again, table, check_exact=True)  # seconds and types, too
+    part = sweep(
+        dense, data, {"learning_rate": [0.2], "batch_size": [64]}, cache=path, seeds=[1], epochs=2
+    )
+    pd.testing.assert_frame_equal(part, table[3:].reset_index(drop=True), check_exact=True)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "settings", [{"curves": True}, {"rule": Patience(1), "monitor": "loss"}], ids=["curves", "rule"]
+)
+def test_curves_rules_and_runs_that_diverge_come_back(settings, tmp_path, monkeypatch):
+    table = {"epochs": [2, 3], "learning_rate": [0.1, 1e30]}
+    arguments = {"seeds": 1, "cache": tmp_path / "new" / "runs.jsonl", **settings}
+    first = sweep(dense, data, table, **arguments)
+    monkeypatch.setattr(grid, "run_job", never)
+    again = sweep(dense, data, table, **arguments)
+    pd.testing.assert_frame_equal(again, first, check_exact=True)
+    assert set(first["reason"]) == {"epochs", "non_finite"} and first["loss"].isna().any()
+    monkeypatch.undo()
+    arguments["cache"] = None
+    assert_same(sweep(dense, data, table, **arguments), first)
+
+
+def test_the_file_is_sorted_short_and_says_what_made_it(recorded):
+    header, runs = read(recorded[0])
+    assert header["keys"] == ["batch_size", "learning_rate"]
+    assert header["source"] == data(0).source
+    (made_by,) = header["made_by"]
+    assert made_by["keras"] == keras.__version__ and "core" in made_by["device"]
+    assert [(run["learning_rate"], run["seed"]) for run in runs] == [
+        (rate, seed) for rate in (0.05, 0.2) for seed in (0, 1)
+    ]
+    run = runs[0]
+    assert (run["limit"], run["epochs"], run["steps"]) == ("epochs=2", 2, 4)
+    assert run["test_accuracy"] == round(run["test_accuracy"], 2)  # no 0.10999999940395355
+    assert data_digest(data(0)).startswith(run["data_sha256"])
+    assert sorted(path.name for path in recorded[0].parent.iterdir()) == [
+        "dense.jsonl",
+        "dense.jsonl.lock",
+    ]
+
+
+def test_new_runs_change_no_line_of_old_ones_and_other_limits_are_other_runs(record):
+    old = record.read_text().splitlines()
+    sweep(dense, data, {"learning_rate": [0.1], "batch_size": [64]}, cache=record, **ARGUMENTS)
+    longer = sweep(dense, data, GRID, cache=record, seeds=1, epochs=3)
+    assert (longer["epochs"] == 3).all()
+    lines = record.read_text().splitlines()
+    assert [line for line in lines if line in old] == old and len(lines) == 1 + 4 + 2 + 2
+    assert [run["learning_rate"] for run in read(record)[1]] == [0.05] * 3 + [0.1] * 2 + [0.2] * 3
+
+
+def test_other_versions_and_devices_are_read_and_each_run_says_what_made_it(record, monkeypatch):
+    header, runs = read(record)
+    for run in runs:
+        run["test_loss"] = 0.5
+    header["made_by"] = [{"keras": "4.0", "device": "a GPU"}]
+    write(record, header, runs[:3])
+    table = sweep(dense, data, GRID, cache=record, **ARGUMENTS)
+    assert (table["test_loss"] == 0.5).tolist() == [True, True, True, False]
+    header, runs = read(record)
+    assert [maker["keras"] for maker in header["made_by"]] == ["4.0", keras.__version__]
+    assert [run.get("made_by") for run in runs] == [None, None, None, 1]
+
+
+def wider(learning_rate, width=9):
+    model = keras.Sequential([layers.Flatten(), layers.Dense(width), layers.Dense(10)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(learning_rate), loss, metrics=["accuracy"])
+    return model
+
+
+def later(seed):
+    return data(seed + 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"build_model": wider}, "build_model 'dense .*', this sweep 'wider "),
+        ({"build_model": partial(dense, width=9)}, "build_model 'dense .*', this sweep 'dense "),
+        ({"data": later}, "data 'data .*', this sweep 'later "),
+        ({"data": load_data(n_train=100)}, "data 'data .*', this sweep '[0-9a-f]{16}'"),
+        ({"curves": True}, r"settings.curves False, this sweep True"),
+        ({"rule": Patience(1)}, r"settings {'curves': False}, this sweep {.*Patience"),
+        ({"grid": {"learning_rate": [0.05]}}, r"keys \['batch_size', 'learning_rate'\], this"),
+    ],
+)
+def test_what_else_was_run_is_refused_by_name(record, change, message):
+    before = record.read_bytes()
+    arguments = {"build_model": dense, "data": data, "grid": GRID, "cache": record, **ARGUMENTS}
+    with pytest.raises(ValueError, match=f"cache must be a record of the same.*{message}"):
+        sweep(**(arguments | change))
+    assert record.read_bytes() == before
+
+
+def test_other_data_are_refused_where_data_are_loaded(record):
+    header, runs = read(record)
+    write(record, header | {"source": "MNIST itself"}, runs)
+    sweep(dense, data, GRID, cache=record, **ARGUMENTS)  # all is there
+    with pytest.raises(ValueError, match="source 'MNIST itself', this sweep 'stand-in"):
+        sweep(dense, data, GRID, cache=record, seeds=3, epochs=2)
+    runs[0]["data_sha256"] = "0" * 12
+    write(record, header, runs)
+    with pytest.raises(ValueError, match="data of digest 000000000000 for seed 0, this sweep"):
+        sweep(dense, data, GRID, cache=record, seeds=3, epochs=2)
+    assert len(read(record)[1]) == 4
+
+
+@pytest.mark.parametrize("missing", [1, 40])
+def test_a_line_cut_off_is_one_run_to_make_again(record, recorded, monkeypatch, missing):
+    record.write_bytes(record.read_bytes()[:-missing])
+    run_job, done = grid.run_job, []
+    monkeypatch.setattr(grid, "run_job", lambda job: done.append(job) or run_job(job))
+    assert_same(sweep(dense, data, GRID, cache=record, **ARGUMENTS), recorded[1])
+    assert len(done) == 1 and len(read(record)[1]) == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "content"),
+    [(2, "<<<<<<< HEAD"), (3, '{"seed": 1}'), (3, "[]"), (1, "{}"), (2, "\udcff")],
+)
+def test_a_damaged_line_is_named(record, line, content):
+    lines = record.read_text().splitlines()
+    lines[line - 1] = content
+    damaged = "".join(f"{each}\n" for each in lines).encode(errors="surrogateescape")
+    record.write_bytes(damaged)
+    with pytest.raises(ValueError, match=f"line {line} of .*runs.jsonl is damaged"):
+        sweep(dense, data, GRID, cache=record, **ARGUMENTS)
+    assert record.read_bytes() == damaged
+
+
+def test_what_is_no_file_and_keys_that_a_record_has_are_refused(tmp_path):
+    folder, pipe = tmp_path / "folder.jsonl", tmp_path / "pipe.jsonl"
+    folder.mkdir()
+    os.mkfifo(pipe)
+    for path in (folder, pipe):
+        with pytest.raises(ValueError, match="cache must be a file, as it ends in .jsonl"):
+            sweep(dense, data, GRID, cache=path, **ARGUMENTS)
+    path = tmp_path / "runs.jsonl"
+    with pytest.raises(ValueError, match="grid must not have the key 'limit'"):
+        sweep(lambda limit: never(), data, {"limit": [1]}, seeds=1, steps=1, cache=path)
+    with pytest.raises(TypeError, match="grid must hold numbers"):
+        sweep(dense, data, {"learning_rate": [np.tanh]}, seeds=1, steps=1, cache=path)
+    build_model = eval("lambda: never()")
+    with pytest.raises(ValueError, match="build_model must be written in a file or a notebook"):
+        sweep(build_model, data, {}, seeds=1, steps=1, cache=path)
+    assert not path.exists()
+
+
+def sweeping(path, table, begun):
+    """Sweep in a process of its own, adding to a file as each run begins."""
+    run_job = grid.run_job
+
+    def _run(job):
+        with open(begun, "a", encoding="utf-8") as file:
+            file.write(".")
+        return run_job(job)
+
+    grid.run_job = _run
+    sweep(dense, data, GRID, cache=path, seeds=4, epochs=2).to_pickle(table)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_filled_by_two_processes_at_once(tmp_path):
+    path, moments = tmp_path / "runs.jsonl", random.Random(2)
+    expected = sweep(dense, data, GRID, seeds=4, epochs=2)
+    for attempt in range(4):
+        last, processes = attempt == 3, []
+        for i in range(2):
+            table, begun = tmp_path / f"{i}.pickle", tmp_path / f"begun{attempt}"
+            processes.append(PROCESSES.Process(target=sweeping, args=(path, table, begun)))
+            processes[-1].start()
+        kept = read(path)[1] if path.exists() else []
+        while not last and not begun.exists() and any(p.is_alive() for p in processes):
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.5))
+        for process in processes:
+            if not last:
+                process.kill()
+            process.join()
+        if path.exists():
+            lines = path.read_bytes().split(b"\n")[:-1]  # the last may be cut off
+            runs = [json.loads(line) for line in lines[1:]]
+            assert all(run in runs for run in kept)
+    for i in range(2):
+        assert_same(pd.read_pickle(tmp_path / f"{i}.pickle"), expected)
+    assert len(read(path)[1]) == len(expected)
+
+
+LAYER = """
+# {comment}
+SCALE = {scale}
+
+def helper(x):
+    '''A docstring.'''
+    return {quote}a{quote} * SCALE
+
+def unused():
+    return {unused}
+
+def build_model(learning_rate{annotation}, depth={depth}):
+    inner = lambda x: helper(x)
+    return inner({argument})
+"""
+LAYOUT = {
+    "scale": 2,
+    "quote": "'",
+    "unused": 1,
+    "annotation": "",
+    "depth": 1,
+    "argument": "3",
+    "comment": "a",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (
+            {"quote": '"', "unused": 2, "annotation": ": float", "argument": "(3)", "comment": "b"},
+            True,
+        ),
+        ({"scale": 3}, False),
+        ({"depth": 2}, False),
+        ({"argument": "3.0"}, False),
+        ({"argument": "4"}, False),
+    ],
+)
+def test_the_digest_of_code_is_of_what_it_does_and_not_of_its_layout(tmp_path, change, same):
+    digests = []
+    for name, settings in (("before", LAYOUT), ("after", LAYOUT | change)):
+        path = tmp_path / f"{name}.py"
+        path.write_text(LAYER.format(**settings))
+        module = {"__name__": "models"}
+        exec(compile(path.read_text(), path, "exec"), module)
+        digests.append(code_digest("build_model", module["build_model"]))
+    assert (digests[0] == digests[1]) is same
+    # In all versions of Python, or else no later one reads what this one has recorded.
+    assert digests[0] == "build_model 6ce36d391b28cf7e"
