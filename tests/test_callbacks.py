@@ -580,6 +580,7 @@ def test_a_crash_at_any_epoch_changes_nothing(tmp_path, uninterrupted, where):
     assert model.fit(X, Y, epochs=3, **PLAIN).epoch == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_ctrl_c_goes_on_later_and_epochs_may_grow(tmp_path, uninterrupted):
     model = regularized()
     for epoch in (2, 2, 3):  # the second time at once
@@ -647,6 +648,7 @@ def test_without_restoring_the_last_weights_come_back(tmp_path):
     check_same(model, history, report, (expected[0], expected[1], expected[2]))
 
 
+@pytest.mark.slow
 def test_bfloat16_and_values_that_json_does_not_know(tmp_path):
     def run(folder, epochs):
         keras.utils.set_random_seed(7)
@@ -675,6 +677,7 @@ def other_optimizer():
     return model
 
 
+@pytest.mark.slow
 def test_a_state_of_something_else_is_refused_and_left_alone(state):
     before = (state / "state.npz").read_bytes()
     for change, model, message in (
@@ -704,6 +707,7 @@ def test_a_state_of_something_else_is_refused_and_left_alone(state):
     assert files(state) == ["state.lock", "state.npz"]
 
 
+@pytest.mark.slow
 def test_a_torn_state_is_named_and_left_alone(state):
     path, model = state / "state.npz", regularized()
     whole, weights = path.read_bytes(), model.get_weights()

@@ -325,6 +325,7 @@ def made(arguments):
     return {name: value() if callable(value) else value for name, value in arguments.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", HEALTHY)
 def test_a_healthy_call_has_no_findings_and_makes_no_noise(case):
     build, arguments = HEALTHY[case]
@@ -549,6 +550,7 @@ def test_patience_0_and_1_stop_at_the_same_epoch(make):
     assert ran == [2, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("callback", "arguments"),
     [
@@ -661,6 +663,7 @@ def test_short_epochs_are_counted_without_running_through_them():
         assert names(grouped, X, Y, **arguments) == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x", "validation_data"])
 def test_endless_data_never_ends(name):
     class Enough(Exception):
@@ -840,6 +843,7 @@ def test_test_set_by_its_labels(mnist):
     assert names(plain(), X, Y, **arguments) == []  # nothing is read from a dataset
 
 
+@pytest.mark.slow
 def test_test_set_by_its_images():
     data = load_data("mnist", n_train=100, n_validation=100, n_test=50, seed=3)
     model = compiled(keras.Sequential([layers.Flatten(), layers.Dense(10)]))

@@ -94,6 +94,7 @@ def test_symbolic_build():
     assert _keras.logged_names(whole) == {"loss", "accuracy"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kinds",
     [

@@ -138,6 +138,7 @@ def build_model(units=2, loss="sparse_categorical_crossentropy"):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [Y, Y.astype(bool), Y.astype(np.uint8), Y[:, None]])
 def test_labels_of_every_kind_train(y):
     run = train(build_model(), Data.of(X / X.max(), y), batch_size=20, epochs=2)

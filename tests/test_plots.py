@@ -238,6 +238,7 @@ def test_the_band_of_two_seeds_does_not_flatten_the_lines():
     assert values.min() - 5 < low < high < values.max() + 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", [False, True])
 @pytest.mark.parametrize("seed", range(6))
 def test_names_of_lines_never_overlap_nor_leave_the_figure(style, seed):

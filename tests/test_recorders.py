@@ -84,6 +84,7 @@ def test_sample_weights_are_divided_by_the_number_of_samples(model):
     assert recorder.batches["loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [True, False])
 def test_steps_per_execution_gives_groups(known):
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
@@ -170,6 +171,7 @@ def test_a_loss_that_nobody_counts_is_refused(monkeypatch, model):
 # TrainEvaluation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("validation_freq", [1, 2])
 def test_the_loss_after_each_epoch_joins_the_logs(model, validation_freq):
     settings = {"epochs": 4, "validation_data": VALIDATION, "validation_freq": validation_freq}

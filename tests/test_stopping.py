@@ -730,6 +730,7 @@ def test_the_table_of_a_single_run_has_no_keys():
     assert result["val_loss"].tolist() == [0.4, 0.4]
 
 
+@pytest.mark.slow
 def test_all_curves_are_followed_side_by_side(monkeypatch):
     """A hundred rules take as many steps on a thousand curves as on one."""
     steps = np.arange(200)

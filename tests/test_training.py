@@ -286,6 +286,7 @@ def test_every_sample_once_per_epoch_in_an_order_of_its_own(jit_compile):
     assert again == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_compiles_once_and_repeats(jit_compile):
     model = build(optimizer=keras.optimizers.Adam(0.01))
@@ -329,6 +330,7 @@ def freeze(model):
     model.compile(keras.optimizers.SGD(0.1), cross_entropy(), jit_compile=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -408,6 +410,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_kinds_of_models(kind):
     models = []
@@ -443,6 +446,7 @@ def jump(step):
     return keras.optimizers.schedules.PiecewiseConstantDecay([step - 1], [0.01, 1e30])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "length", "validate_every", "rows", "steps", "epochs_run"),
     [
@@ -478,6 +482,7 @@ RULES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @pytest.mark.parametrize("make_layers", [dense, batch_normalization])
 def test_a_rule_stops_and_restores_as_its_replay(make_layers, rule):
