@@ -68,6 +68,7 @@ def record(recorded, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_what_is_recorded_is_read_as_it_was_without_data_and_models(recorded, monkeypatch):
     path, table = recorded
     assert_same(table, sweep(dense, data, GRID, **ARGUMENTS))
@@ -84,6 +85,7 @@ def test_what_is_recorded_is_read_as_it_was_without_data_and_models(recorded, mo
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{"curves": True}, {"rule": Patience(1), "monitor": "loss"}], ids=["curves", "rule"]
 )

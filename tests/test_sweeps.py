@@ -102,6 +102,13 @@ def expected():
 
 
 @pytest.fixture
+def at_a_time(monkeypatch):
+    """Sets how many runs go side by side, from the first on."""
+    monkeypatch.setattr(grid, "_ALONE", 0)
+    return lambda n: monkeypatch.setattr(grid, "side_by_side", lambda: n)
+
+
+@pytest.fixture
 def programs(monkeypatch):
     """The compiled models of this test alone."""
     monkeypatch.setattr(jobs, "models", {})
@@ -121,6 +128,7 @@ def test_table(expected):
     assert expected["loss"].nunique() == 8  # each seed and rate another
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build_model", "shapes"),
     [(dense, 1), (regularized, 1), (scheduled, 2), (residual, 1), (custom, 0)],
@@ -148,6 +156,7 @@ def noisy(seed):
     return load_data(n_train=200, n_validation=100, n_test=100, label_noise=0.4, seed=seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [Patience(1), Patience(30)], ids=str)
 def test_a_rule_gives_what_sweep_rules_says(rule, tmp_path):
     grid, arguments = {"learning_rate": [0.5, 1.0]}, {"seeds": 3, "epochs": 12}
@@ -182,6 +191,7 @@ def test_a_rule_with_curves_gives_them_up_to_the_stop():
     )
 
 
+@pytest.mark.slow
 def test_a_second_sweep_and_names_given_by_keras_compile_nothing_anew(programs, expected):
     sweep(dense, data, GRID, seeds=2, epochs=1)
     assert_same(sweep(dense, data, GRID, seeds=4, epochs=2), expected)
@@ -191,6 +201,7 @@ def test_a_second_sweep_and_names_given_by_keras_compile_nothing_anew(programs, 
     assert len(programs()) == 3
 
 
+@pytest.mark.slow
 def test_models_that_differ_in_what_the_configuration_does_not_tell_share_nothing(programs):
     def losing(scale):
         def loss(y, y_pred):
@@ -223,6 +234,7 @@ def test_models_that_differ_in_what_the_configuration_does_not_tell_share_nothin
     assert table["loss"].nunique() == 2 and len(programs()) == 1
 
 
+@pytest.mark.slow
 def test_keys_go_where_they_are_named_and_the_rest_to_keyword_arguments():
     calls = []
 
@@ -335,6 +347,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path, expected, monkeypatch):
     assert len(done) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_a_time", [1, 3])
 def test_ctrl_c_ends_runs_that_are_under_way(tmp_path, monkeypatch, at_a_time):
     begun, ended = [], []
@@ -400,6 +413,7 @@ def test_a_model_that_is_not_new_is_refused_at_once(shared, monkeypatch):
         sweep(build_model, data(0), {}, seeds=2, steps=1)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_in_the_cache_is_set_aside_and_its_run_made_again(tmp_path, expected):
     arguments = {"seeds": 2, "epochs": 2, "cache": tmp_path}
     table = sweep(dense, data, GRID, **arguments)
@@ -472,6 +486,7 @@ def test_a_cache_of_something_else_is_refused_and_left_alone(tmp_path):
         sweep(dense, data, {"learning_rate": rates}, seeds=1, steps=2, cache=tmp_path)
 
 
+@pytest.mark.slow
 def test_random_numbers_drawn_by_another_thread_change_no_run():
     legacy, by_name = np.random, np.random.mtrand._rand.normal  # as after an import by name
 
@@ -498,6 +513,7 @@ def test_random_numbers_drawn_by_another_thread_change_no_run():
     assert table["test_loss"].iloc[1] == run.epochs["test_loss"].iloc[-1]
 
 
+@pytest.mark.slow
 def test_threads_share_one_tensorflow(expected):
     with ThreadPoolExecutor(3) as executor:
         assert_same(sweep(dense, data, GRID, seeds=4, epochs=2, executor=executor), expected)
