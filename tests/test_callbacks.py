@@ -362,6 +362,7 @@ def test_an_error_restores_the_best_weights_and_is_raised(model):
         assert model.history.epoch == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_fit_interruptible_is_fit(model):
     first, results = model.get_weights(), []
     for fit in (keras.Model.fit, fit_interruptible):
@@ -409,6 +410,7 @@ def test_a_monitor_that_cannot_appear_is_refused_before_the_first_epoch(monitor)
         assert refused(sequential(), monitor, callbacks=callbacks)[1] == 0
 
 
+@pytest.mark.slow
 def test_names_of_several_outputs():
     model, y = two_outputs(), {"a": Y, "b": Y.astype("float32")}
     names = "a_accuracy, a_loss, b_loss, b_mae, loss"

@@ -238,6 +238,7 @@ def test_test_images_do_not_depend_on_the_others():
     np.testing.assert_array_equal(*tests)
 
 
+@pytest.mark.slow
 def test_a_seed_picks_what_it_always_picked(real):
     sizes = {"n_train": 60, "n_validation": 20, "n_test": 20, "label_noise": 0.3, "seed": 7}
     loaded = load_data(**sizes)

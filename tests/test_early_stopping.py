@@ -286,6 +286,7 @@ def test_a_loop_of_ones_own_is_as_good_as_fit():
     assert stopping.report.reason == StopReason.PATIENCE
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_without_the_call_a_missing_monitor_shows_after_an_epoch_with_validation():
     model = regression("mae")

@@ -118,6 +118,7 @@ def test_an_evaluation_in_between_and_a_second_fit_disturb_nothing(model):
     pd.testing.assert_frame_equal(second.batches, expected, rtol=2e-6)
 
 
+@pytest.mark.slow
 def test_many_batches_are_exact_enough():
     x, y = np.tile(X, (40, 1)), np.tile(Y, (40, 1))
     recorder, model = BatchRecorder(), build()

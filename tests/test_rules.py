@@ -132,6 +132,7 @@ def test_a_replay_takes_memory_and_time_in_proportion_to_its_length(monkeypatch)
 SIMPLE = [Patience(2), Target(0.3), GeneralizationLoss(20), SuccessiveIncreases(2, strip=1)]
 
 
+@pytest.mark.slow
 def test_any_of_stops_and_reports_as_the_first_of_its_rules_that_stops():
     rng, seen = np.random.default_rng(0), Counter()
     for _ in range(300):

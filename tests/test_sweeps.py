@@ -254,6 +254,7 @@ def test_keys_go_where_they_are_named_and_the_rest_to_keyword_arguments():
     assert all(call == (0.1, 50, {"depth": 1}) for call in calls if len(call) == 3)
 
 
+@pytest.mark.slow
 def test_curves_have_a_row_per_epoch_and_a_diverged_run_ends_early(tmp_path):
     grid = {"learning_rate": [0.1, 1e30]}
     both = [
@@ -294,6 +295,7 @@ def start(folder, log):
     return process, table
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_where_it_was(tmp_path, expected):
     folder = tmp_path / "cache"
     moments = random.Random(3)
@@ -315,6 +317,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(tmp_path, expected):
     assert len(list(folder.glob("*.json"))) == len(expected) + 1  # and the manifest
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_cache_end_with_the_same_table(tmp_path, expected):
     folder = tmp_path / "cache"
     both = [start(folder, f"log{i}") for i in range(2)]
@@ -325,6 +328,7 @@ def test_two_processes_on_one_cache_end_with_the_same_table(tmp_path, expected):
     assert len(list(folder.iterdir())) == len(expected) + 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(tmp_path, expected, monkeypatch):
     run_job, done = grid.run_job, []
 
@@ -527,6 +531,7 @@ def dying(seed, marker):
     return data(seed)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_loses_no_finished_run(tmp_path, expected):
     marker, cache = tmp_path / "marker", tmp_path / "cache"
     marker.touch()
@@ -545,12 +550,14 @@ def failing(seed):
     return data(seed)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_elsewhere_lets_the_others_finish(tmp_path):
     with ThreadPoolExecutor(2) as executor, pytest.raises(OSError, match="no such data"):
         sweep(dense, failing, GRID, seeds=3, steps=1, cache=tmp_path, executor=executor)
     assert len(list(tmp_path.glob("*.json"))) == 1 + 4
 
 
+@pytest.mark.slow
 def test_on_a_dask_cluster_of_two_workers_one_of_which_dies(tmp_path, expected, monkeypatch):
     monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", START)
     distributed = pytest.importorskip("distributed")

@@ -14,6 +14,7 @@ from epochlab.worlds import WORLDS, make_optimizer, photos_model, text_data, tex
 every_world = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 
 
+@pytest.mark.slow
 @every_world
 def test_the_same_seed_has_the_same_rows_another_seed_others(world):
     first, again, other = (world.data(seed, n_train=100) for seed in (0, 0, 1))
