@@ -372,6 +372,7 @@ def assert_shown(finding):
     assert section in [heading.replace("`", "").replace(" ", "-") for heading in headings]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("monitor", "mode", "right"),
     [("val_accuracy", "min", "higher"), ("val_loss", "max", "lower"), ("loss", "max", "lower")],
@@ -402,6 +403,7 @@ def test_wrong_mode_of_other_callbacks(tmp_path):
     one("wrong-mode", trained(), X, Y, **arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "monitor"),
     [
@@ -465,6 +467,7 @@ def test_missing_monitor_that_is_misspelt(tmp_path):
     one("missing-monitor", two_outputs(), X, y, callbacks=[stopping("accuracy", mode="max")])
 
 
+@pytest.mark.slow
 def test_missing_monitor_of_other_callbacks(tmp_path):
     save = checkpoint(tmp_path, save_best_only=True)
     arguments = {"epochs": 3, "callbacks": [save]}
@@ -533,6 +536,7 @@ def test_nothing_is_missing_in_a_path_that_nobody_can_format(tmp_path):
         fit(plain(), X, Y, **arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [stopping, ours], ids=["Keras", "epochlab"])
 def test_patience_0_and_1_stop_at_the_same_epoch(make):
     ran = []
@@ -768,6 +772,7 @@ def test_sorted_split(labels, split):
     assert f"never sees {missing} " in finding.symptom
 
 
+@pytest.mark.slow
 def test_sorted_split_validates_on_what_was_never_trained():
     x = np.eye(4, dtype="float32")[SORTED["y"]]  # the label can be read off
     order = np.random.default_rng(1).permutation(40)

@@ -318,6 +318,7 @@ def test_train_and_validation_share_no_source_digit(n_train, n_validation, share
         assert not np.array_equal(other.y_validation, loaded.y_validation)
 
 
+@pytest.mark.slow
 def test_pools_are_as_large_as_the_originals():
     for pool, n, shape in (
         (_standins.mnist(), 60_000, (28, 28)),
@@ -334,6 +335,7 @@ def test_pools_are_as_large_as_the_originals():
     assert len({image.tobytes() for image in _standins.mnist().x_train}) == 60_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pools_are_deterministic_and_split_the_source_digits(channels, monkeypatch):
     from sklearn.datasets import load_digits, load_sample_images
@@ -351,6 +353,7 @@ def test_pools_are_deterministic_and_split_the_source_digits(channels, monkeypat
     assert [len(pixels) for pixels in used[:2]] == [1_500, len(load_digits().data) - 1_500]
 
 
+@pytest.mark.slow
 def test_stand_in_behaves_like_mnist():
     x = _standins.mnist().x_train[::6].reshape(-1, 784) / np.float32(255)
     assert 25 < np.linalg.eigvalsh(x.T @ x / len(x))[-1] < 45  # MNIST: 38

@@ -116,6 +116,7 @@ def test_logged_names_of_metrics_built_apart(kinds):
     assert _keras.logged_names(apart) == _keras.logged_names(whole) == logs
 
 
+@pytest.mark.slow
 def test_logged_names_of_several_outputs():
     for given in ({"a": ["accuracy"], "b": ["accuracy"]}, [["accuracy"], []], None):
         whole = functional(metrics=given)

@@ -161,6 +161,7 @@ def test_text_trains():
     assert run.steps[0] == pytest.approx(np.log(20), abs=0.1)
 
 
+@pytest.mark.slow
 def test_sweep_takes_own_arrays():
     table = sweep(
         build_model,

@@ -86,6 +86,7 @@ def test_plan_counts_the_batches_that_keras_runs(n, batch_size, epochs, split):
     assert plan.samples_seen == epochs * plan.n_train
 
 
+@pytest.mark.slow
 @with_keras
 @given(n=small, batch_size=small)
 def test_drop_remainder(n, batch_size):

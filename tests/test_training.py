@@ -526,6 +526,7 @@ def test_a_rule_restores_the_weights_and_not_their_averages():
     assert evaluations(model)["val_loss"] == run.report.best_value
 
 
+@pytest.mark.slow
 def test_after_ctrl_c_a_rule_leaves_the_best_weights(monkeypatch):
     arguments = {"batch_size": 16, "jit_compile": False, "rule": Patience(50)}
     recorded = train(
@@ -589,6 +590,7 @@ def test_bad_rules(arguments, error, match):
     assert same(model.get_weights(), weights)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in Keras
 def test_afterwards_the_model_is_a_keras_model(tmp_path):
     model = build(optimizer=keras.optimizers.Adam(0.01))
@@ -629,6 +631,7 @@ def test_after_ctrl_c_the_model_trains_on():
     assert model.optimizer.iterations == done + 3 + 3
 
 
+@pytest.mark.slow
 def test_many_models_without_a_warning(caplog, monkeypatch):
     # TensorFlow warns of the fifth trace in a few calls, but only twice in a process.
     limit = "FREQUENT_TRACING_WARNING_MAX_WARNING_PER_DETECTOR"
