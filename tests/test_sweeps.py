@@ -369,8 +369,13 @@ def test_ctrl_c_ends_runs_that_are_under_way(tmp_path, monkeypatch, at_a_time):
     monkeypatch.setattr(jobs, "train", counted)
     monkeypatch.setattr(grid, "side_by_side", lambda: at_a_time)
     table = {"learning_rate": [0.05], "epochs": [1, *range(10**6, 10**6 + 5)]}
-    with pytest.raises(KeyboardInterrupt):
-        sweep(dense, data, table, seeds=1, cache=tmp_path)
+    # Where the tests run in the background, the signal may be ignored, and this would never end.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sweep(dense, data, table, seeds=1, cache=tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(begun) == len(ended) == 1 + at_a_time  # nothing goes on
     assert len(list(tmp_path.glob("*.json"))) == 1 + 1
 
