@@ -13,10 +13,13 @@ import itertools
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
+import noise
 import pandas as pd
 
 from epochlab import last_epochs, seeds, sweep
@@ -50,6 +53,7 @@ class Part:
     curves: bool = False
     search: bool = False
     target: float | None = None
+    build_model: Callable[..., keras.Model] | None = None  # in place of the world's
 
     def sweep(self, grid: dict[str, list[Any]], on: list[int], cache: Path) -> pd.DataFrame:
         """Train what the record does not have of the runs of `grid` on seeds."""
@@ -57,7 +61,7 @@ class Part:
         if isinstance(epochs, dict):
             epochs = epochs[grid["batch_size"][0]]
         return sweep(
-            world.build_model,
+            self.build_model or world.build_model,
             world.data,
             grid,
             seeds=on,
@@ -336,11 +340,17 @@ STUDIES: dict[str, dict[str, Part]] = {
         "text": Part(
             "text",
             {"optimizer": ["adamw"], "batch_size": [8, 32, 128]},
-            epochs={8: 4, 32: 7, 128: 14},
+            epochs={8: 4, 32: 6, 128: 12},
             curves=True,
             search=True,
             target=0.38,
         ),
+    },
+    # How much do gradients scatter as training goes on?
+    "noise": {
+        "digits": Part("digits", DIGITS, epochs=40, curves=True, build_model=noise.noisy_digits),
+        "photos": Part("photos", PHOTOS, epochs=15, curves=True, build_model=noise.noisy_photos),
+        "text": Part("text", TEXT, epochs=4, curves=True, build_model=noise.noisy_text),
     },
     # Candidates to choose among on training, validation or test data, beside those of "rates".
     "choosing": {
@@ -473,6 +483,7 @@ def minutes(part: Part) -> float:
         epochs = part.epochs[batch_size] if isinstance(part.epochs, dict) else part.epochs
         steps = part.steps or point.get("steps") or epochs * per_epoch
         measured = steps / per_epoch if part.curves else 1
+        measured *= 5 if part.build_model else 1
         slower = 2 if point.get("augmentation") or point.get("batch_normalization") else 1
         seconds += own + slower * steps * (per_step + per_row * batch_size)
         seconds += measured * per_measured * (n_train + n_measured)
