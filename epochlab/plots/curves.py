@@ -179,9 +179,9 @@ def three_clocks(runs: Mapping[str, Sequence[Run]], *, y: str = "val_accuracy") 
         clocks = (steps / of_name[0].plan.steps_per_epoch, steps, steps * second)
         for ax, clock in zip(axes, clocks, strict=True):
             seed_band(ax, clock, values, label=name)
-    for ax, clock in zip(axes, ("epochs", "updates", "seconds of training"), strict=True):
+    for ax, unit in zip(axes, ("epochs", "updates", "seconds of training"), strict=True):
         # Logarithmic, so that a run that is so many times faster is the same curve further left.
-        ax.set(xlabel=clock, xscale="log")
+        ax.set(xlabel=unit, xscale="log")
     axes[0].set_ylabel(y)
     axes[0].legend()
     return axes
