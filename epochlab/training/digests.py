@@ -100,7 +100,10 @@ def _function_parts(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     code = function.__code__
     lines, _ = inspect.findsource(function)
     tree = ast.parse("".join(lines))
-    yield "code", [_plain(node) for node in ast.walk(tree) if _is_of(code, node)]
+    nodes = [_plain(node) for node in ast.walk(tree) if _is_of(code, node)]
+    if not nodes:  # from Python 3.13 on, all that is called <string> has the source of python -c
+        raise OSError("its code is not in what Python takes for its source")
+    yield "code", nodes
     yield "defaults", [function.__defaults__, function.__kwdefaults__]
     cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
     known = function.__globals__ | {name: cell.cell_contents for name, cell in cells}
