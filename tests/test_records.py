@@ -107,6 +107,7 @@ def test_the_file_is_sorted_short_and_says_what_made_it(recorded):
     assert header["keys"] == ["batch_size", "learning_rate"]
     assert header["source"] == data(0).source
     (made_by,) = header["made_by"]
+    assert set(made_by) == {"epochlab", "keras", "tensorflow", "python", "device"}
     assert made_by["keras"] == keras.__version__ and "core" in made_by["device"]
     assert [(run["learning_rate"], run["seed"]) for run in runs] == [
         (rate, seed) for rate in (0.05, 0.2) for seed in (0, 1)

@@ -17,7 +17,7 @@ from .._arguments import instance
 from .._keras import excludes_from_weight_decay, flatten_layers
 from ..data.loading import Data
 from .digests import data_digest
-from .machine import device, versions
+from .machine import made_by
 from .run import train
 
 
@@ -156,7 +156,7 @@ def run_job(job: Job) -> dict[str, Any]:
         data, model = job.load(), job.build_new()
         found = job.identity()
         if found:
-            found |= {"source": data.source, "made_by": versions() | {"device": device()}}
+            found |= {"source": data.source, "made_by": made_by()}
         key = _program_key(model, data, job.training.get("batch_size"))
         if key is None:
             return _measure(job, model, data) | found

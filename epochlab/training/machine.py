@@ -12,8 +12,13 @@ from .. import __version__
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what a run's numbers come from."""
+    """Return the versions that a folder of runs is bound to."""
     return {"epochlab": __version__, "keras": keras.__version__, "tensorflow": tf.__version__}
+
+
+def made_by() -> dict[str, str]:
+    """Return all that a run's numbers may depend on beside its code and its data."""
+    return versions() | {"python": platform.python_version(), "device": device()}
 
 
 @functools.cache
