@@ -51,8 +51,9 @@ def fraction(name: str, value: Any) -> float:
     ValueError: validation_split must be a number in [0, 1); got 1.5.
     """
     wanted = f"{name} must be a number in [0, 1)"
-    # Arrays and tensors of shape () are floats in spirit, as they are to Keras; strings are not.
-    if isinstance(value, (str, bytes)) or _is_boolean(value):
+    # Arrays and tensors of shape () are floats in spirit, as they are to Keras; strings are not,
+    # nor are arrays of shape (1,), which NumPy 1 makes a float.
+    if isinstance(value, (str, bytes)) or _is_boolean(value) or getattr(value, "ndim", 0):
         raise _wrong_type(wanted, value)
     try:
         number = _float(value)

@@ -241,7 +241,7 @@ def test_an_array_of_one_number_is_a_number(fit):
                 fit(model, *data, **settings)
             continue
         history = fit(model, *data, **settings)
-        values = [float(value[0]) for value in history.history["val_f1"]]
+        values = [float(np.ravel(value)[0]) for value in history.history["val_f1"]]
         assert values[0] == history.history["val_f1"][0] and type(stopping.best) is float
         assert stopping.report == replay(values, Patience(2, mode="max"))
 
