@@ -5,7 +5,6 @@ import platform
 import time
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 
 # Several frameworks share a GPU here: none may take all of its memory.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
@@ -14,7 +13,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
-import tensorflow as tf
+
+from epochlab.training.machine import device
 
 Times = dict[str, np.ndarray]
 
@@ -99,17 +99,10 @@ def print_bound(what: str, value: float, bound: float) -> None:
 
 def print_machine() -> None:
     """Print devices, cores and versions."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    devices = [names[0] if names else platform.processor() or platform.machine()]
-    for gpu in tf.config.list_physical_devices("GPU"):
-        devices.append(tf.config.experimental.get_device_details(gpu).get("device_name", "GPU"))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = [f"Python {platform.python_version()}"]
     for package in ("tensorflow", "keras", "numpy", "jax", "torch"):
         try:
             versions.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             versions.append(f"{package} not installed")
-    print(f"{'; '.join(devices)}; {cores} cores. {', '.join(versions)}.\n", flush=True)
+    print(f"{device()}. {', '.join(versions)}.\n", flush=True)
