@@ -53,7 +53,7 @@ def fraction(name: str, value: Any) -> float:
     wanted = f"{name} must be a number in [0, 1)"
     # Arrays and tensors of shape () are floats in spirit, as they are to Keras; strings are not,
     # nor are arrays of shape (1,), which NumPy 1 makes a float.
-    if isinstance(value, (str, bytes)) or _is_boolean(value) or getattr(value, "ndim", 0):
+    if isinstance(value, (str, bytes)) or _is_boolean(value) or getattr(value, "ndim", 0) > 0:
         raise _wrong_type(wanted, value)
     try:
         number = _float(value)
