@@ -81,9 +81,13 @@ def _describe(value: Any, module: str | None, seen: set[int]) -> Any:
             return value.__name__
         config = value.get_config() if hasattr(value, "get_config") else None  # Keras's objects
         return [_describe(part, module, seen) for part in (type(value), config)]
-    name = f"{value.__module__}.{value.__qualname__}"
-    if value.__module__ != module or id(value) in seen:
-        return name.rpartition(".")[2] if value.__module__ == module else name
+    if value.__module__ != module:
+        # Not the whole path: libraries move their modules. And Keras makes a base a Functional when
+        # a class is first called with inputs and outputs.
+        name = f"{value.__module__.partition('.')[0]}.{value.__qualname__}"
+        return name.replace("keras.Functional", "keras.Model")
+    if id(value) in seen:
+        return value.__qualname__.rpartition(".")[2]
     seen.add(id(value))
     parts = _function_parts(value) if inspect.isfunction(value) else _class_parts(value)
     return {key: _describe(part, module, seen) for key, part in parts}
@@ -99,9 +103,10 @@ def _class_parts(kind: type) -> Iterator[tuple[str, Any]]:
 def _function_parts(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     code = function.__code__
     lines, _ = inspect.findsource(function)
-    tree = ast.parse("".join(lines))
-    nodes = [_plain(node) for node in ast.walk(tree) if _is_of(code, node)]
-    if not nodes:  # from Python 3.13 on, all that is called <string> has the source of python -c
+    nodes = _functions("".join(lines)).get((code.co_firstlineno, code.co_name))
+    if (
+        nodes is None
+    ):  # from Python 3.13 on, all that is called <string> has the source of python -c
         raise OSError("its code is not in what Python takes for its source")
     yield "code", nodes
     yield "defaults", [function.__defaults__, function.__kwdefaults__]
@@ -112,12 +117,19 @@ def _function_parts(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
             yield f"uses {name}", known[name]
 
 
-def _is_of(code: types.CodeType, node: ast.AST) -> bool:
-    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-        return False
-    decorators = getattr(node, "decorator_list", [])
-    first = min(part.lineno for part in (node, *decorators))
-    return (first, getattr(node, "name", "<lambda>")) == (code.co_firstlineno, code.co_name)
+@functools.lru_cache(maxsize=16)
+def _functions(source: str) -> dict[tuple[int, str], list[Any]]:
+    """Return the syntax trees of all functions by first line and name, as code objects have them.
+
+    Kept, since a notebook that reads a hundred sweeps from records asks for few sources.
+    """
+    functions: dict[tuple[int, str], list[Any]] = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            first = min(part.lineno for part in (node, *getattr(node, "decorator_list", [])))
+            name = getattr(node, "name", "<lambda>")
+            functions.setdefault((first, name), []).append(_plain(node))
+    return functions
 
 
 def _names(code: types.CodeType) -> set[str]:

@@ -202,7 +202,7 @@ STUDIES: dict[str, dict[str, Part]] = {
         "photos_epochs": Part(
             "photos",
             {"optimizer": ALL, "batch_size": [8, 32, 128, 512]},
-            epochs=10,
+            epochs=8,
             search=True,
         ),
         "photos_updates": Part(
@@ -223,10 +223,10 @@ STUDIES: dict[str, dict[str, Part]] = {
             search=True,
         ),
         "text_epochs": Part(
-            "text", {"optimizer": ["adamw"], "batch_size": [8, 32, 128]}, epochs=6, search=True
+            "text", {"optimizer": ["adamw"], "batch_size": [8, 32, 128]}, epochs=5, search=True
         ),
         "text_updates": Part(
-            "text", {"optimizer": ["adamw"], "batch_size": [8, 32, 128]}, steps=250, search=True
+            "text", {"optimizer": ["adamw"], "batch_size": [8, 32, 128]}, steps=200, search=True
         ),
     },
     # When do more epochs harm, and what?
@@ -290,8 +290,8 @@ STUDIES: dict[str, dict[str, Part]] = {
     # What becomes of a rate when the batch grows?
     "rates": {
         **_rates("digits", batch_size=16, n_train=1024, epochs=20, factors=[1, 4, 8, 16]),
-        **_rates("photos", batch_size=16, n_train=4096, epochs=8, factors=[1, 4, 8, 16]),
-        **_rates("text", batch_size=8, n_train=2048, epochs=4, factors=[1, 4, 16]),
+        **_rates("photos", batch_size=16, n_train=4096, epochs=6, factors=[1, 4, 8, 16]),
+        **_rates("text", batch_size=8, n_train=2048, epochs=3, factors=[1, 4, 16]),
     },
     # What does a schedule do that early stopping does not? Batches of 32.
     "schedules": {
@@ -302,12 +302,12 @@ STUDIES: dict[str, dict[str, Part]] = {
         ),
         **_schedules(
             "photos",
-            lengths=[625, 1250, 2500],
+            lengths=[500, 1000, 2000],
             grid={"optimizer": ["adamw"], "label_noise": [0.0, 0.2]},
         ),
         **_schedules(
             "text",
-            lengths=[120, 240, 480],
+            lengths=[100, 200, 400],
             grid={"optimizer": ["adamw"], "n_train": [500]},
             cosine_curves=False,  # measuring takes as long as training here
         ),
@@ -331,16 +331,16 @@ STUDIES: dict[str, dict[str, Part]] = {
         "photos": Part(
             "photos",
             {"optimizer": ["momentum", "adamw"], "batch_size": [8, 32, 128, 512]},
-            epochs={8: 5, 32: 8, 128: 15, 512: 30},
+            epochs={8: 4, 32: 6, 128: 12, 512: 25},
             curves=True,
             search=True,
             target=0.42,
         ),
-        "photos_flat": Part("photos", PHOTOS | {"batch_size": [32, 400]}, epochs=80, curves=True),
+        "photos_flat": Part("photos", PHOTOS | {"batch_size": [32, 400]}, epochs=60, curves=True),
         "text": Part(
             "text",
             {"optimizer": ["adamw"], "batch_size": [8, 32, 128]},
-            epochs={8: 4, 32: 6, 128: 12},
+            epochs={8: 3, 32: 5, 128: 10},
             curves=True,
             search=True,
             target=0.38,
