@@ -10,6 +10,8 @@ from .evidence import paired_difference as paired_difference
 from .evidence import seeds as seeds
 from .evidence import share as share
 from .evidence import verdict as verdict
+from .exercises import Feedback as Feedback
+from .exercises import check_answer as check_answer
 from .plots.curves import plot_curves as plot_curves
 from .plots.curves import plot_sweep as plot_sweep
 from .plots.curves import seed_band as seed_band
