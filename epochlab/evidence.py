@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,38 +239,64 @@ def claim(label: str, sentence: str, check: Check, *, only_on: str | None = None
     show(f"✓ {text}", measured, payload, outcome=outcome, checked=checked, only_on=only_on)
 
 
-def verdict(row: str, conditions: Mapping[str, Check]) -> str:
+def verdict(row: str, conditions: Mapping[str, Check | Mapping[str, Check]]) -> str:
     """Print and return the computed verdict on what people say in ledger row `row`.
 
     `conditions` maps each reading to its check: all shown "holds"; some "holds if …; not if …;
-    undecided if …"; none "wrong as stated", or "undecided" where none is false either.
+    undecided if …"; none "wrong as stated", or "undecided" where none is false either. A reading
+    that was tried in several worlds maps to a check for each; the verdict says where.
 
     >>> checks = {"rounded up": Check.equal(4, 4), "rounded down": Check.equal(4, 3)}
     >>> _ = verdict("28", checks)
     28 holds if rounded up; not if rounded down
     measured if rounded up: 4 · if rounded down: 4
+    >>> worlds = {"digits": Check.equal(4, 4), "photos": Check.equal(5, 4)}
+    >>> _ = verdict("28", {"rounded up": worlds})
+    28 holds if rounded up (digits); not if rounded up (photos)
+    measured if rounded up (digits): 4 · if rounded up (photos): 5
     """
     _require_text(row=row)
     instance("conditions", conditions, Mapping, "a mapping from conditions to checks")
     if not conditions:
         raise ValueError("conditions must map at least one condition to its check; got none.")
-    for condition, check in conditions.items():
+    named: dict[bool | None, list[str]] = {True: [], False: [], None: []}
+    measured = []
+    for condition, checks in conditions.items():
         _require_text(condition=condition)
-        _require_check(f"conditions[{condition!r}]", check)
-    shown, false, undecided = (
-        " or ".join(f"if {name}" for name, check in conditions.items() if check.passed is passed)
-        for passed in (True, False, None)
-    )
+        worlds = checks if isinstance(checks, Mapping) else {"": checks}
+        if not worlds:
+            raise ValueError(f"conditions[{condition!r}] must map at least one world; got none.")
+        for world, check in worlds.items():
+            _require_check(f"conditions[{condition!r}]", check)
+            where = f" ({world})" if world else ""
+            measured.append(f"if {condition}{where}: {check.measured}")
+        for passed, names in named.items():
+            if found := [world for world, check in worlds.items() if check.passed is passed]:
+                where = f" ({', '.join(found)})" if isinstance(checks, Mapping) else ""
+                names.append(f"if {condition}{where}")
+    shown, false, undecided = (" or ".join(names) for names in named.values())
     parts = [f"holds {shown}" if shown else "wrong as stated" if false else "undecided"]
     parts += [f"not {false}"] if shown and false else []
     parts += [f"undecided {undecided}"] if undecided and (shown or false) else []
-    text = "; ".join(parts) if false or undecided else "holds"
-    measured = " · ".join(f"if {name}: {check.measured}" for name, check in conditions.items())
-    evidence = {condition: str(check) for condition, check in conditions.items()}
-    outcome = {condition: _WORDS[check.passed] for condition, check in conditions.items()}
-    payload = {"kind": "verdict", "label": row, "verdict": text, "evidence": evidence}
-    show(f"{row} {text}", measured, payload, outcome=outcome)
+    nested = any(isinstance(checks, Mapping) for checks in conditions.values())
+    text = "; ".join(parts) if false or undecided or nested else "holds"
+    payload = {
+        "kind": "verdict",
+        "label": row,
+        "verdict": text,
+        "evidence": _each(conditions, str),
+        "outcome": _each(conditions, lambda check: _WORDS[check.passed]),
+    }
+    show(f"{row} {text}", " · ".join(measured), payload)
     return text
+
+
+def _each(conditions: Mapping[str, Any], function: Callable[[Check], str]) -> dict[str, Any]:
+    """Return what the function makes of each check, by condition and, where it has any, world."""
+    return {
+        name: _each(value, function) if isinstance(value, Mapping) else function(value)
+        for name, value in conditions.items()
+    }
 
 
 def _t_interval(name: str, x: np.ndarray, confidence: float) -> Interval:

@@ -497,7 +497,28 @@ def test_verdicts_are_computed(conditions, expected, capsys):
     assert measured.startswith(f"measured if a: {conditions['a'].measured} · if b: ")
 
 
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ({"a": {"digits": YES, "photos": YES}}, "holds if a (digits, photos)"),
+        (
+            {"a": {"digits": YES, "photos": NO, "text": OPEN}, "b": {"digits": NO}},
+            "holds if a (digits); not if a (photos) or if b (digits); undecided if a (text)",
+        ),
+        ({"a": {"digits": NO, "photos": OPEN}}, "wrong as stated; undecided if a (photos)"),
+        ({"a": {"digits": OPEN}}, "undecided"),
+        ({"a": {"digits": YES}, "exactly": NO}, "holds if a (digits); not if exactly"),
+    ],
+)
+def test_verdicts_say_in_which_worlds(conditions, expected):
+    assert verdict("28", conditions) == expected
+
+
 def test_nonsense_is_refused():
+    with pytest.raises(ValueError, match=r"conditions\['a'\] must map at least one world"):
+        verdict("7", {"a": {}})
+    with pytest.raises(TypeError, match=r"conditions\['a'\] must be a Check"):
+        verdict("7", {"a": {"digits": True}})
     with pytest.raises(TypeError, match="check must be a Check.* got True"):
         claim("7", "It holds.", True)
     with pytest.raises(TypeError, match=r"conditions\['a'\] must be a Check"):
