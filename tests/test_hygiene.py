@@ -1,5 +1,6 @@
 """Every notebook is clean, and the checker finds what is broken on purpose."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -40,16 +41,39 @@ def healthy() -> NotebookNode:
         code("figure", "draw()", output=figure()),
         code("claim", "claim('1', 'so', check)", "nbval-check-output", output=claimed("✓ so")),
         text("exercises", "## Try it"),
-        *(code(f"solution{number}", "x = 1", "solution") for number in range(3)),
-        text("people", "## What people say"),
-        code("verdict", "verdict('1', checks)", "nbval-check-output", output=claimed("1 holds")),
+        *exercises(),
+        text("people", f"## What people say\n\n{ROWS}\n{END}"),
         text("references", "## References"),
         code("last", "done = True"),
     ]
     kernel = {"name": "python3", "display_name": "Python 3"}
-    notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    for number in range(3):
+    return renumber(new_notebook(cells=cells, metadata={"kernelspec": kernel}))
+
+
+def exercises() -> list[NotebookNode]:
+    cells = []
+    for number in (1, 2):
+        ask, solution = f'epochlab.check_answer("02-{number}", ...)', f"solution{number}"
+        cells += [code(f"ask{number}", ask), code(solution, "x = 1", "solution")]
+        cells[-1].metadata.jupyter = {"source_hidden": True, "outputs_hidden": True}
+    return cells
+
+
+def healthy_old() -> NotebookNode:
+    """Return a lesson that is not yet written anew."""
+    notebook = healthy()
+    without("ask1", "ask2", "copy")(notebook)
+    for number in (1, 2):
         at(notebook, f"solution{number}").metadata.jupyter = {"source_hidden": True}
+    at(notebook, "exercises").source = "## Exercises"
+    at(notebook, "people").source = "## What people say"
+    place = notebook.cells.index(at(notebook, "exercises"))
+    verdict = "verdict('1', checks)"
+    notebook.cells[place:place] = [
+        code("verdict", verdict, "nbval-check-output", output=claimed("1 holds")),
+        text("copy", "## Copy this"),
+        code("copied", "import keras"),
+    ]
     return renumber(notebook)
 
 
@@ -61,28 +85,25 @@ def healthy_front_door() -> NotebookNode:
         for cell in (
             text(f"fact{number}", f"## {number}. So it is"),
             code(f"picture{number}", "draw()", output=figure()),
-            claims(f"proof{number}"),
         )
     ]
     parts = [
-        text("map", "## What to set first\n\n## The map\n\n| [01](01_other.ipynb) | What? |"),
-        text("gallery", "## From curve to cause"),
-        claims("causes"),
+        text("set", "## What to set first"),
+        text("map", "## The map\n\n| [01](01_other.ipynb) | What? |"),
+        text("try", "## Try it"),
+        *exercises(),
+        text("read", "## How to read our figures"),
+        code("reading", "draw()", output=figure()),
+        text("causes", "## From curve to cause"),
+        code("gallery", "draw()", output=figure()),
         text("glossary", "## Glossary\n\n## Calculator"),
         code("calculate", "TrainingPlan(100)", output=printed("4 updates")),
-        text("check", "## Cheat sheet\n\n## Self-check"),
-        code("versions", "print(1)", output=printed("1")),
-        text("answer", "## Can you answer?"),
     ]
-    without("links", "claim", "people", "verdict", "copy", "exercises")(notebook)
-    place = notebook.cells.index(at(notebook, "solution0"))
+    names = ["links", "exercises", "people", "ask1", "solution1", "ask2", "solution2"]
+    without(*names)(notebook)
+    place = notebook.cells.index(at(notebook, "references"))
     notebook.cells[place:place] = [*facts, *parts]
     return renumber(notebook)
-
-
-def claims(name: str) -> NotebookNode:
-    source = "claim('own', 'so', check)"
-    return code(name, source, "nbval-check-output", output=claimed("✓ so"))
 
 
 def text(name: str, source: str) -> NotebookNode:
@@ -165,12 +186,43 @@ KERAS_BAR = "\x1b[1m32/32\x1b[0m \x1b[32m━━━━\x1b[0m\x1b[37m\x1b[0m \x1b
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 COPY = "## Copy this\n```python\n{}\n```"
+ROWS, END = "<!-- python docs/claims.py 1 12 own -->", "<!-- end -->"
 LOUD = "model.fit(x, y)"
 
 
 def second(line: str) -> Mutation:
     """One cell may show Keras's progress; let the line do so in another."""
     return all_of(says(LOUD), says(line, "last"))
+
+
+EXERCISES, TO_COPY = "exercises_answer_back", "has_something_to_copy"
+PEOPLE = "## What people say\n\n"
+
+
+def unfolded(setting: str) -> Mutation:
+    return lambda notebook: at(notebook, "solution1").metadata.jupyter.update({setting: False})
+
+
+def repeated(name: str) -> Mutation:
+    def mutate(notebook: NotebookNode) -> None:
+        cell = copy.deepcopy(at(notebook, name))
+        cell.id = f"again{len(notebook.cells)}"
+        notebook.cells.insert(notebook.cells.index(at(notebook, name)), cell)
+        renumber(notebook)
+
+    return mutate
+
+
+def later(name: str, before: str) -> Mutation:
+    """Move a cell to a later place."""
+
+    def mutate(notebook: NotebookNode) -> None:
+        cell = at(notebook, name)
+        notebook.cells.remove(cell)
+        notebook.cells.insert(notebook.cells.index(at(notebook, before)), cell)
+        renumber(notebook)
+
+    return mutate
 
 
 BROKEN: list[tuple[str, Mutation, str]] = [
@@ -240,16 +292,13 @@ BROKEN: list[tuple[str, Mutation, str]] = [
     ("marked_with_known_tags", says("# nbval-ignore-output since"), "use a cell tag"),
     ("marked_with_known_tags", says("'''\n# NBVAL_SKIP\n'''"), "use a cell tag"),
     ("claims_are_compared", tagged("claim"), "tag it nbval-check-output"),
-    ("claims_are_compared", tagged("verdict"), "tag it nbval-check-output"),
     ("claims_are_compared", says("epochlab.claim('2', 'so', check)", "claim"), "stores 1 claims"),
     ("claims_are_compared", sets("claim", outputs=[]), "stores 0 claims of 1"),
     ("claims_are_compared", shows(printed("0.93"), "claim"), "prints the number 0.93"),
     ("claims_are_compared", shows(claimed("✓ 9.3"), "claim"), "prints the number 9.3"),
     ("claims_are_compared", shows(claimed("✓ so", "12.8"), "claim"), "what was measured"),
     ("claims_are_compared", shows(claimed("✓ so", "as measured "), "claim"), "what was measured"),
-    ("claims_are_compared", shows(claimed("1 holds", ""), "verdict"), "what was measured"),
     ("claims_are_compared", without("claim"), "calls claim nowhere"),
-    ("claims_are_compared", without("verdict"), "calls verdict nowhere"),
     (
         "claims_are_compared",
         all_of(tagged("claim", "nbval-check-output", "raises-exception"), shows(error(), "claim")),
@@ -273,20 +322,42 @@ BROKEN: list[tuple[str, Mutation, str]] = [
     ("has_the_anatomy", says("# Again", "prose"), "2 headings of level 1"),
     ("has_the_anatomy", sets("people", source="### What people say"), "has the sections"),
     ("has_the_anatomy", says("## And more", "references"), "has the sections"),
-    ("has_the_anatomy", without("solution1"), "2 cells tagged solution"),
     ("has_the_anatomy", without("install"), "0 cells tagged colab-install"),
-    ("has_the_anatomy", sets("solution1", metadata={"tags": ["solution"]}), "is an unfolded"),
-    ("has_the_anatomy", sets("copy", source="## Copy this"), "nothing to copy"),
-    ("has_the_anatomy", sets("copy", source=COPY.format("x = = 1")), "is not Python"),
-    ("has_the_anatomy", sets("copy", source=COPY.format("import epochlab")), "imports epochlab"),
+    ("has_the_anatomy", sets("exercises", source="## Exercises"), "has the sections"),
+    (EXERCISES, without("solution1"), "1 cells tagged solution"),
+    (EXERCISES, all_of(repeated("solution1"), repeated("solution2"), repeated("solution1")), "5"),
+    (EXERCISES, unfolded("source_hidden"), "set metadata.jupyter.source_hidden"),
+    (EXERCISES, unfolded("outputs_hidden"), "set metadata.jupyter.outputs_hidden"),
+    (EXERCISES, without("ask1"), "1 visible cells call check_answer"),
+    (EXERCISES, sets("ask1", source="check_answer('02-1')"), "1 visible cells"),
+    (EXERCISES, sets("ask1", source="check_answer('02-1', 32)"), "1 visible cells"),
+    (EXERCISES, sets("ask1", source="# check_answer('02-1', ...)\nx = 1"), "1 visible cells"),
     (
-        "has_the_anatomy",
+        EXERCISES,
+        all_of(sets("ask1", source="x = 1"), says("check_answer('02-1', ...)", "solution1")),
+        "1 visible cells",
+    ),
+    (TO_COPY, sets("copy", source="## Copy this"), "nothing to copy"),
+    (TO_COPY, sets("copy", source=COPY.format("x = = 1")), "is not Python"),
+    (TO_COPY, sets("copy", source=COPY.format("import epochlab")), "imports epochlab"),
+    (TO_COPY, sets("copy", source=COPY.format("\n".join(21 * ["x = 1"]))), "21 lines to copy"),
+    (TO_COPY, says("```python\ny = 1\n```", "copy"), "2 blocks to copy"),
+    (TO_COPY, later("copy", "references"), "comes late"),
+    (
+        TO_COPY,
         all_of(
             sets("copy", source="## Copy this"),
-            lambda notebook: notebook.cells.insert(3, code("copied", "from epochlab import x")),
+            lambda notebook: notebook.cells.insert(3, code("copied", "import keras")),
             lambda notebook: renumber(notebook),
         ),
-        "imports epochlab",
+        "nothing to copy",
+    ),
+    ("verdicts_are_generated", sets("people", source="## What people say"), "has no"),
+    ("verdicts_are_generated", sets("people", source=f"{PEOPLE}{ROWS}"), "has no"),
+    (
+        "verdicts_are_generated",
+        sets("people", source=f"{PEOPLE}<!-- python docs/claims.py -->\n{END}"),
+        "has no",
     ),
     (
         "models_are_named",
@@ -298,20 +369,30 @@ BROKEN: list[tuple[str, Mutation, str]] = [
 
 FRONT_RULE = "front_door_leads_on"
 BROKEN_FRONT_DOOR: list[tuple[str, Mutation, str]] = [
-    (FRONT_RULE, sets("fact4", source="## So it is"), "3 facts"),
+    (FRONT_RULE, sets("fact4", source="### So it is"), "3 facts"),
     (FRONT_RULE, sets("picture4", outputs=[]), "with 3 figures"),
     (FRONT_RULE, sets("calculate", outputs=[]), '"Calculator" shows nothing'),
-    (FRONT_RULE, sets("versions", outputs=[]), '"Self-check" shows nothing'),
-    (
-        FRONT_RULE,
-        sets("map", source="## What to set first\n\n## The map"),
-        "does not link to 01_other.ipynb",
-    ),
-    (FRONT_RULE, without("proof3"), '"3. So it is" claims nothing'),
-    (FRONT_RULE, without("causes"), '"From curve to cause" claims nothing'),
+    (FRONT_RULE, sets("map", source="## The map"), "does not link to 01_other.ipynb"),
+    (FRONT_RULE, without("reading"), '"How to read our figures" has no figure'),
+    (FRONT_RULE, without("gallery"), '"From curve to cause" has no figure'),
     ("has_the_anatomy", sets("glossary", source="## Calculator"), "of the sections"),
-    ("has_the_anatomy", without("solution1"), "2 cells tagged solution"),
+    (EXERCISES, without("solution1"), "1 cells tagged solution"),
+    (EXERCISES, without("ask1"), "1 visible cells"),
 ]
+BROKEN_OLD: list[tuple[str, Mutation, str]] = [
+    ("has_the_anatomy", sets("exercises", source="## Try it"), "has the sections"),
+    ("claims_are_compared", tagged("verdict"), "tag it nbval-check-output"),
+    ("claims_are_compared", shows(claimed("1 holds", ""), "verdict"), "what was measured"),
+    (TO_COPY, sets("copied", source="import epochlab"), "imports epochlab"),
+    (TO_COPY, without("copied"), "nothing to copy"),
+    (EXERCISES, unfolded("source_hidden"), "set metadata.jupyter.source_hidden"),
+]
+KINDS = {
+    "notebook": (healthy, BROKEN),
+    hygiene.FRONT_DOOR: (healthy_front_door, BROKEN_FRONT_DOOR),
+    min(hygiene.OLD): (healthy_old, BROKEN_OLD),
+}
+ALL_BROKEN = [(stem, *row) for stem, (_, rows) in KINDS.items() for row in rows]
 
 
 @pytest.fixture
@@ -327,9 +408,9 @@ def write(tmp_path: Path) -> Callable[[NotebookNode], Path]:
     return write
 
 
-def test_healthy_notebook_has_no_fault(write):
-    assert faults(write(healthy())) == []
-    assert faults(write(healthy_front_door(), hygiene.FRONT_DOOR)) == []
+@pytest.mark.parametrize("stem", KINDS)
+def test_healthy_notebook_has_no_fault(write, stem: str):
+    assert faults(write(KINDS[stem][0](), stem)) == []
 
 
 @pytest.mark.parametrize(
@@ -342,6 +423,12 @@ def test_healthy_notebook_has_no_fault(write):
         says("name = {}\nname.update(x=1)\nprint(_)  # done;"),
         says("model = keras.Sequential([], name='small')\nmodel.summary()"),
         says("%matplotlib inline"),
+        sets("ask1", source="epochlab.check_answer('02-1', answer=...)"),
+        repeated("solution1"),
+        # until the last of them have moved
+        all_of(says("verdict('1', checks)", "claim"), shows(claimed("1 holds"), "claim")),
+        sets("copy", source=COPY.format("\n".join(20 * ["x = 1"]))),
+        sets("people", source=f"{PEOPLE}{ROWS}\n| said | verdict |\n\n{END}\nSee below."),
         shows(printed("┏━━━┳━━━┓\n┃ Layer (type) ┃ Shape ┃\n┡━━━╇━━━┩")),  # model.summary()
         all_of(tagged("plain", "raises-exception"), shows(error())),
         says("```\n# no heading [x](y)\n```\n`[x](y)`, [z](https://x.org/home/y), 3 < 4", "prose"),
@@ -353,24 +440,13 @@ def test_what_is_allowed(write, mutate: Mutation):
     assert faults(write(notebook)) == []
 
 
-@pytest.mark.parametrize(("rule", "mutate", "fragment"), BROKEN, ids=[row[2] for row in BROKEN])
-def test_broken_notebook_has_one_fault(write, rule: str, mutate: Mutation, fragment: str):
-    notebook = healthy()
-    mutate(notebook)
-    path = write(notebook)
-    found = faults(path)
-    assert len(found) == 1, found
-    assert fragment in found[0]
-    assert found == list(getattr(hygiene, rule)(notebook, path))
-
-
 @pytest.mark.parametrize(
-    ("rule", "mutate", "fragment"), BROKEN_FRONT_DOOR, ids=[row[2] for row in BROKEN_FRONT_DOOR]
+    ("stem", "rule", "mutate", "fragment"), ALL_BROKEN, ids=[row[3] for row in ALL_BROKEN]
 )
-def test_broken_front_door_has_one_fault(write, rule: str, mutate: Mutation, fragment: str):
-    notebook = healthy_front_door()
+def test_broken_notebook_has_one_fault(write, stem, rule: str, mutate: Mutation, fragment: str):
+    notebook = KINDS[stem][0]()
     mutate(notebook)
-    path = write(notebook, hygiene.FRONT_DOOR)
+    path = write(notebook, stem)
     found = faults(path)
     assert len(found) == 1, found
     assert fragment in found[0]
@@ -378,7 +454,7 @@ def test_broken_front_door_has_one_fault(write, rule: str, mutate: Mutation, fra
 
 
 def test_every_rule_is_broken_once():
-    assert {rule for rule, _, _ in BROKEN + BROKEN_FRONT_DOOR} == {rule.__name__ for rule in RULES}
+    assert {rule for _, rule, _, _ in ALL_BROKEN} == {rule.__name__ for rule in RULES}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 import lesson_lines
 import pytest
-from lesson_lines import count
+from hygiene import OLD
+from lesson_lines import NOTEBOOKS, count, sources
+
+LESSONS = [path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) if path.stem not in OLD]
 
 PLAIN = """
 import epochlab
@@ -81,3 +84,9 @@ def test_what_is_too_much_is_said():
     sources = ["a = 1", "b = 1", "c = 1", "model.fit(x)", "claim(a)\nclaim(b)", names]
     faults = count(sources).faults()
     assert [fault.split()[0] for fault in faults] == ["2", "It", "The"]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
+def test_lesson_is_plain(path):
+    found = count(sources(path)).faults()
+    assert not found, "\n".join([f"{path.name} has {len(found)} faults:", *found])
