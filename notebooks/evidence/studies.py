@@ -22,7 +22,7 @@ import keras
 import noise
 import pandas as pd
 
-from epochlab import last_epochs, seeds, sweep
+from epochlab import Check, Interval, last_epochs, seeds, sweep
 from epochlab.worlds import WORLDS
 
 N_SEEDS = {"digits": 10, "photos": 5, "text": 5}
@@ -394,6 +394,22 @@ def table(study: str, name: str, *, search: bool = False) -> pd.DataFrame:
         runs = part.sweep(point | {"learning_rate": near}, part.seeds(), path)
         tables.append(runs.assign(chosen=runs["learning_rate"] == best))
     return pd.concat(tables, ignore_index=True)
+
+
+def chosen(study: str, name: str) -> pd.DataFrame:
+    """Return of a part whose rates were searched the runs at the best rate, on all seeds."""
+    runs = table(study, name)
+    return runs[runs["chosen"]].drop(columns="chosen").reset_index(drop=True)
+
+
+def larger(found: Interval, world: str) -> Check:
+    """Check that a difference in points is above 0: shown, or not if it is not above the margin.
+
+    So an effect that is there is told however small, and one that cannot be larger than what
+    counts as equal is none.
+    """
+    shown = found.above(0)
+    return shown if shown else found.above(WORLDS[world].margin)
 
 
 def folder() -> Path:

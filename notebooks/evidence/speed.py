@@ -1,0 +1,38 @@
+"""Times an epoch of `fit` by batch size in each world, in turn: python notebooks/evidence/speed.py
+
+Run it on an idle machine. Seconds mean little elsewhere; the ratios in `runs/speed.json` are those
+of the device that it names.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import keras
+
+from epochlab.training.machine import made_by
+from epochlab.worlds import WORLDS
+
+BATCH_SIZES = {"digits": [4, 32, 256], "photos": [8, 64, 512], "text": [8, 32, 128]}
+ROUNDS = 5
+
+
+def seconds(world: str) -> dict[int, list[float]]:
+    """Return how long an epoch took by batch size, once in each round."""
+    data = WORLDS[world].data(seed=0)
+    models = {batch_size: WORLDS[world].build_model() for batch_size in BATCH_SIZES[world]}
+    took: dict[int, list[float]] = {batch_size: [] for batch_size in models}
+    for number in range(1 + ROUNDS):
+        for batch_size, model in models.items():
+            started = time.perf_counter()
+            model.fit(data.x_train, data.y_train, batch_size=batch_size, verbose=0)
+            if number:  # the first also compiles
+                took[batch_size].append(round(time.perf_counter() - started, 4))
+    return took
+
+
+if __name__ == "__main__":
+    keras.utils.set_random_seed(0)
+    found = {"made_by": made_by(), "seconds": {world: seconds(world) for world in WORLDS}}
+    path = Path(__file__).parent / "runs" / "speed.json"
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
