@@ -19,6 +19,18 @@ def instance(name: str, value: Any, kind: type | tuple[type, ...], wanted: str) 
         raise _wrong_type(f"{name} must be {wanted}", value)
 
 
+def choice(name: str, value: Any, *options: str) -> None:
+    """Raise `ValueError` naming the argument unless `value` is one of the `options`.
+
+    >>> choice("mode", "best", "min", "max")
+    Traceback (most recent call last):
+    ValueError: mode must be "min" or "max"; got 'best'.
+    """
+    if value not in options:
+        *others, last = (f'"{option}"' for option in options)
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}; got {value!r}.")
+
+
 def integer(name: str, value: Any, *, minimum: int = 1) -> int:
     """Return `value` as a Python int, or raise `TypeError`/`ValueError` naming the argument.
 

@@ -65,3 +65,10 @@ def _plain(value: Any) -> Any:
 
 def _is_row(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+
+
+def check_same(wanted: str, path: Path, old: Any, new: Any, what: str = "this sweep") -> None:
+    """Raise `ValueError` naming the first place where what is kept at `path` differs from now."""
+    if difference := first_difference(old, new):
+        where, was, now = difference
+        raise ValueError(f"{wanted}; {path} has {where} {was!r}, {what} {now!r}.")

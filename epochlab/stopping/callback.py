@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from .. import _keras
-from .._arguments import instance, number
+from .._arguments import choice, instance, number
 from .following import Rule, advance, begin, check_rule, report
 from .monitors import build, check_mode, logged_number, logs_as_keras, possible_names
 from .reports import StopReason, StopReport
@@ -114,8 +114,8 @@ class EarlyStopping(keras.callbacks.Callback):
                     f"{rule} and {', '.join(f'{name}={given[name]!r}' for name in changed)}."
                 )
             given = {name: getattr(rule, name, value) for name, value in given.items()}
-        elif mode not in ("auto", "min", "max"):
-            raise ValueError(f'mode must be "auto", "min" or "max"; got {mode!r}.')
+        else:
+            choice("mode", mode, "auto", "min", "max")
         self.__dict__.update(given)
         self.monitor, self.verbose = monitor, verbose
         self.restore_best_weights = restore_best_weights
@@ -215,7 +215,7 @@ class EarlyStopping(keras.callbacks.Callback):
         has_epoch = self._stopped or reason is StopReason.NON_FINITE
         stopped_epoch = self._state.epoch if has_epoch else None
         restored = self.best_weights is not None
-        self.report = report(self._state, reason, stopped_epoch=stopped_epoch, restored=restored)
+        self.report = report(self._state, reason, stopped_epoch, restored)
         if self.verbose:
             print(self.report)
         if self._state_file is not None:
@@ -269,10 +269,7 @@ class EarlyStopping(keras.callbacks.Callback):
             known = _keras.metric_mode(self.model, self.monitor)
             self._direction = known if self.mode == "auto" else self.mode
         if self._direction is None:
-            raise ValueError(
-                f'mode must be "min" or "max" to monitor {self.monitor}, of which Keras does not '
-                'know what is better; got "auto".'
-            )
+            raise ValueError(f'mode must be "min" or "max" to monitor {self.monitor}; got "auto".')
 
     def _refuse_monitor(self, names: Iterable[str]) -> None:
         raise ValueError(

@@ -48,10 +48,8 @@ class State(NamedTuple):
 
 def begin(n_curves: int = 1, initial_epoch: int = 0) -> State:
     """Return the state before the first epoch."""
-    nothing = np.zeros(n_curves, bool)
-    best = np.full(n_curves, np.nan)
-    wait, best_epoch = np.zeros(n_curves, int), np.full(n_curves, -1)
-    none = np.empty((0, n_curves))
+    nothing, none = np.zeros(n_curves, bool), np.empty((0, n_curves))
+    wait, best_epoch, best = (np.full(n_curves, start) for start in (0, -1, np.nan))
     return State(initial_epoch - 1, 0, nothing, nothing, wait, best_epoch, best, none, none)
 
 
@@ -105,9 +103,8 @@ class Rule:
         return self.improves(values, self.baseline)
 
     def __repr__(self) -> str:
-        defaults: dict[str, Any] = (
-            {f.name: f.default for f in fields(self)} if is_dataclass(self) else {}
-        )
+        parts: tuple[Any, ...] = fields(self) if is_dataclass(self) else ()
+        defaults = {part.name: part.default for part in parts}
         changed = []
         for name in defaults or vars(self):
             value, default = getattr(self, name), defaults.get(name, MISSING)
@@ -180,25 +177,12 @@ def _with_row(rows: np.ndarray, row: np.ndarray) -> np.ndarray:
 
 
 def report(
-    state: State,
-    reason: StopReason,
-    *,
-    stopped_epoch: int | None = None,
-    restored: bool = True,
-    curve: int = 0,
+    state: State, reason: StopReason, stopped_epoch: int | None, restored: bool = True
 ) -> StopReport:
-    """Return how the run of one of the curves ended."""
-    best_epoch, best_value = int(state.best_epoch[curve]), float(state.best_value[curve])
-    if best_epoch < 0:
-        return StopReport(reason, state.epochs_run, stopped_epoch)
-    return StopReport(
-        reason,
-        state.epochs_run,
-        stopped_epoch,
-        best_epoch,
-        best_value,
-        best_epoch if restored else None,
-    )
+    """Return how the run of the first curve ended."""
+    best_epoch, best_value = int(state.best_epoch[0]), float(state.best_value[0])
+    best = (best_epoch, best_value, best_epoch if restored else None) if best_epoch >= 0 else ()
+    return StopReport(reason, state.epochs_run, stopped_epoch, *best)
 
 
 def check_rule(rule: Any) -> None:

@@ -88,6 +88,5 @@ def check_mode(rule: Rule, monitor: str, model: keras.Model) -> None:
     mode = _keras.metric_mode(model, monitor)
     if mode not in (None, rule.mode):
         raise ValueError(
-            f'rule must have mode "{mode}" to monitor {monitor}; got {rule}, whose mode is '
-            f'"{rule.mode}".'
+            f'rule must have mode "{mode}" to monitor {monitor}; got {rule}, mode "{rule.mode}".'
         )

@@ -41,15 +41,11 @@ class BatchRecorder(keras.callbacks.Callback):
 
     @property
     def batches(self) -> pd.DataFrame:
-        table = pd.DataFrame(self._rows, columns=["epoch", "step", "samples", "loss"])
-        return table.astype({"epoch": int, "step": int, "samples": int, "loss": float})
+        types = {"epoch": int, "step": int, "samples": int, "loss": float}
+        return pd.DataFrame(self._rows, columns=[*types]).astype(types)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if type(self.model).train_step is not keras.Model.train_step:
-            raise ValueError(
-                f"model must train as keras.Model does; got a {type(self.model).__name__} with a "
-                "train_step of its own."
-            )
+        check_train_step(self.model)
         self._rows = []
         self._tracker = _keras.loss_tracker(self.model)
 
@@ -64,10 +60,8 @@ class BatchRecorder(keras.callbacks.Callback):
         (before, samples_before), (after, samples_after) = self._before, self._sums()
         samples = samples_after - samples_before
         if not samples:
-            raise ValueError(
-                f"model must count its loss as keras.Model does; got a {type(self.model).__name__} "
-                "of which no loss is known after a batch."
-            )
+            kind = type(self.model).__name__
+            raise ValueError(f"model must count its loss as keras.Model does; got a {kind}.")
         # The last group of an epoch may be short, which `batch` does not tell.
         last = min(batch, (self.params.get("steps") or batch + 1) - 1)
         self._rows.append((self._epoch, self._first + last, samples, (after - before) / samples))
@@ -75,6 +69,14 @@ class BatchRecorder(keras.callbacks.Callback):
     def _sums(self) -> tuple[float, int]:
         tracker = self._tracker
         return (0.0, 0) if tracker is None else (float(tracker.total), int(tracker.count))
+
+
+def check_train_step(model: keras.Model) -> None:
+    if type(model).train_step is not keras.Model.train_step:
+        raise ValueError(
+            f"model must train as keras.Model does; got a {type(model).__name__} with a "
+            "train_step of its own."
+        )
 
 
 class TrainEvaluation(keras.callbacks.Callback):
@@ -101,10 +103,7 @@ class TrainEvaluation(keras.callbacks.Callback):
         super().__init__()
         lengths = _lengths("x", x) | _lengths("y", y)
         if len(lengths) > 1 or 0 in lengths:
-            raise ValueError(
-                "x and y must be arrays of one length, at least 1; got the lengths "
-                f"{', '.join(map(str, sorted(lengths)))}."
-            )
+            raise ValueError(f"x and y must be of one length, at least 1; got {sorted(lengths)}.")
         self.x, self.y, self.batch_size = x, y, integer("batch_size", batch_size)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -149,27 +148,22 @@ def history_table(
     2      2   1.0       NaN
     """
     instance("history", history, keras.callbacks.History, "the History that fit returns")
-    if isinstance(validation_freq, list):
-        numbers = [integer("each of validation_freq", number) for number in validation_freq]
-    else:
-        validation_freq = integer("validation_freq", validation_freq)
-        numbers = None
     epochs = getattr(history, "epoch", None)
     if epochs is None:
         raise ValueError("history must be of a fit that has begun; got one without epochs.")
-    validated = [
-        epoch
-        for epoch in epochs
-        if (epoch + 1 in numbers if numbers is not None else (epoch + 1) % validation_freq == 0)
-    ]
+    if isinstance(validation_freq, list):
+        ends = [integer("each of validation_freq", number) for number in validation_freq]
+        validated = [epoch for epoch in epochs if epoch + 1 in ends]
+    else:
+        every = integer("validation_freq", validation_freq)
+        validated = [epoch for epoch in epochs if (epoch + 1) % every == 0]
     columns = {"epoch": pd.Series(epochs, index=epochs, dtype=int)}
     for name, values in history.history.items():
         where = validated if name.startswith("val_") else epochs
         if len(values) != len(where):
+            cause = "history must be of one fit, with a History of its own"
             if name.startswith("val_") and len(values) <= len(epochs):
                 cause = "validation_freq must be what fit had"
-            else:
-                cause = "history must be of one fit, with a History of its own"
             raise ValueError(
                 f"{cause}; got {len(values)} values of {name} for {len(where)} epochs of "
                 f"{len(epochs)} with validation_freq={validation_freq}."

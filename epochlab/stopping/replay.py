@@ -9,6 +9,9 @@ from .._arguments import integer, is_number, number
 from .following import Rule, State, advance, begin, check_rule, report
 from .reports import StopReason, StopReport
 
+# The monitored values and the training losses, a row for each curve, and how many of each count.
+Curves = tuple[np.ma.MaskedArray, np.ma.MaskedArray, np.ndarray]
+
 
 def replay(
     values: Iterable[float | None],
@@ -41,25 +44,22 @@ def replay(
         losses = curve_of("train_values", train_values)
         if len(losses) != len(curve):
             raise ValueError(
-                f"train_values must be as long as values ({len(curve)}); got {len(losses)}."
+                f"train_values must be as long as values, {len(curve)}; got {len(losses)}."
             )
         if np.ma.is_masked(losses):
             raise ValueError("train_values must have a number for every epoch; got None.")
     elif rule.needs_train_values:
         raise ValueError(f"train_values must be given for {rule}, which looks at them; got None.")
-    lengths = np.array([len(curve)])
-    state, stopped, reasons = follow(rule, curve[None], losses[None], lengths, initial_epoch)
-    return report(state, reasons[0], stopped_epoch=None if stopped[0] < 0 else int(stopped[0]))
+    curves = (curve[None], losses[None], np.array([len(curve)]))
+    state, stopped, reasons = follow(rule, curves, initial_epoch)
+    return report(state, reasons[0], None if stopped[0] < 0 else int(stopped[0]))
 
 
 def follow(
-    rule: Rule,
-    values: np.ma.MaskedArray,
-    losses: np.ma.MaskedArray,
-    lengths: np.ndarray,
-    initial_epoch: int = 0,
+    rule: Rule, curves: Curves, initial_epoch: int = 0
 ) -> tuple[State, np.ndarray, np.ndarray]:
     """Return the state at each curve's end, the epoch of its stop, -1 without one, and why."""
+    values, losses, lengths = curves
     state = begin(len(values), initial_epoch)
     stopped = np.full(len(values), -1)
     reasons = np.array([StopReason.EPOCHS] * len(values), object)

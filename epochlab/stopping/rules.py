@@ -7,7 +7,7 @@ from operator import or_
 
 import numpy as np
 
-from .._arguments import instance, integer, number
+from .._arguments import choice, instance, integer, number
 from .following import Rule, State, baseline_holds_wait, check_rule, float32
 from .reports import StopReason
 
@@ -43,15 +43,13 @@ class Patience(Rule):
 
     def __post_init__(self) -> None:
         instance("check_finite", self.check_finite, bool, "True or False")
-        if self.check_finite or not baseline_holds_wait():
-            integer("patience", self.patience, minimum=0)
-        else:
-            integer("patience", self.patience, minimum=-sys.maxsize)
+        negative = baseline_holds_wait() and not self.check_finite
+        integer("patience", self.patience, minimum=-sys.maxsize if negative else 0)
         number("min_delta", self.min_delta, minimum=0)
         if self.baseline is not None:
             number("baseline", self.baseline)
         integer("start_from_epoch", self.start_from_epoch, minimum=0)
-        _check_mode(self.mode)
+        choice("mode", self.mode, "min", "max")
 
     def stops(self, state: State) -> np.ndarray:
         waited = state.monitored & ~state.improved & (state.wait >= self.patience)
@@ -81,7 +79,7 @@ class Target(Rule):
 
     def __post_init__(self) -> None:
         number("value", self.value)
-        _check_mode(self.mode)
+        choice("mode", self.mode, "min", "max")
 
     def stops(self, state: State) -> np.ndarray:
         last, target = float32(state.values[-1]), float32(self.value)
@@ -266,11 +264,6 @@ def _share(combined: Rule, rules: tuple[Rule, ...]) -> None:
         object.__setattr__(combined, name, first)
     needs = any(rule.needs_train_values for rule in rules)
     object.__setattr__(combined, "needs_train_values", needs)
-
-
-def _check_mode(mode: str) -> None:
-    if mode not in ("min", "max"):
-        raise ValueError(f'mode must be "min" or "max"; got {mode!r}.')
 
 
 def _generalization_loss(rule: Rule, state: State) -> np.ndarray:

@@ -42,8 +42,7 @@ class StateFile:
         except Timeout:
             self._lock = None
             raise ValueError(
-                f"state_path must be a folder that no other process uses; {self.folder} is in use "
-                "by one that is still running."
+                f"state_path must be free; {self.folder} is in use by a process that still runs."
             ) from None
         for part in self.folder.glob(f".{self.path.name}.*.part"):  # of a process that was killed
             part.unlink()
@@ -82,17 +81,11 @@ class StateFile:
             return
         (header, arrays), model = self._saved, stopping.model
         if not model.built:
-            raise ValueError(
-                "model must be built to go on with a state: begin it with a keras.Input or call "
-                "it on a batch."
-            )
+            raise ValueError("model must be built to go on with a state: give it a keras.Input.")
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         self._check_same(header, {"model": _describe(model)})
-        for name, variables in (
-            ("model", model.variables),
-            ("optimizer", model.optimizer.variables),
-        ):
+        for name, variables in _variables(model).items():
             for variable, value in zip(variables, _numbered(arrays, name), strict=True):
                 # Of a bfloat16, a file of NumPy's has the bytes alone.
                 variable.assign(value.view(variable.dtype) if value.dtype.kind == "V" else value)
@@ -105,36 +98,29 @@ class StateFile:
 
     def commit(self, stopping: "EarlyStopping") -> None:
         """Write all or nothing, whenever the process is killed."""
-        model = stopping.model
         header = _settings(stopping) | {
             "format": _FORMAT,
-            "model": _describe(model),
+            "model": _describe(stopping.model),
             "rows": stopping._rows,
             "direction": stopping._direction,
             "stopped": stopping._stopped,
         }
-        arrays = {
-            "model": [variable.numpy() for variable in model.variables],
-            "optimizer": [variable.numpy() for variable in model.optimizer.variables],
-            "best": stopping.best_weights or [],
-        }
         text = json.dumps(header, default=lambda array: np.asarray(array).tolist())
-        named: dict[str, Any] = {"header": np.frombuffer(text.encode(), np.uint8)}
-        for name, values in arrays.items():
-            named |= {f"{name}{i}": value for i, value in enumerate(values)}
+        arrays: dict[str, Any] = {"header": np.frombuffer(text.encode(), np.uint8)}
+        for name, values in {**_variables(stopping.model), "best": stopping.best_weights}.items():
+            arrays |= {f"{name}{i}": np.asarray(value) for i, value in enumerate(values or ())}
         content = io.BytesIO()
-        np.savez(content, **named)
+        np.savez(content, **arrays)
         _files.write(self.path, content.getvalue())
 
     def _check_same(self, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-        """Raise `ValueError` naming the first thing in which the state is another."""
-        found = _files.first_difference({name: saved[name] for name in wanted}, wanted)
-        if found is not None:
-            place, old, new = found
-            raise ValueError(
-                f"state_path must hold a state of the same {place}; {self.path} has {old!r}, this "
-                f"run {new!r}."
-            )
+        must = "state_path must hold a state of this run, or be another folder"
+        found = {name: saved[name] for name in wanted}
+        _files.check_same(must, self.path, found, wanted, "this run")
+
+
+def _variables(model: keras.Model) -> dict[str, list[keras.Variable]]:
+    return {"model": model.variables, "optimizer": model.optimizer.variables}
 
 
 def _settings(stopping: "EarlyStopping") -> dict[str, Any]:
@@ -158,17 +144,13 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         with np.load(path) as file:
             arrays = dict(file)  # which checks the sums that are stored with them
         header = json.loads(arrays.pop("header").tobytes())
-        known = header.get("format")
+        if header.get("format") != _FORMAT:
+            raise ValueError("it is of another version of epochlab")
     except Exception as error:
         raise ValueError(
             f"state_path must hold a state that can be read; {path} is damaged ({error}). Move it "
             "away to start anew."
         ) from error
-    if known != _FORMAT:
-        raise ValueError(
-            f"state_path must hold a state of this version of epochlab; {path} is of another. "
-            "Move it away to start anew."
-        )
     return header, arrays
 
 

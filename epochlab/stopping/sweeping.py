@@ -8,7 +8,7 @@ import pandas as pd
 
 from .._arguments import instance, integer
 from .following import Rule, check_rule
-from .replay import curve_of, follow, listed
+from .replay import Curves, curve_of, follow, listed
 
 _NOT_MEASURED = ["epochs", "steps", "seconds", "restored_epoch", "epoch", "step", "reason"]
 
@@ -45,15 +45,11 @@ def sweep_rules(
         raise ValueError("rules must hold at least one rule; got none.")
     for rule in rules:
         check_rule(rule)
+        if rule.needs_train_values and not isinstance(curves, pd.DataFrame):
+            raise ValueError(f"curves must be a table with the loss for {rule}; got sequences.")
     instance("monitor", monitor, str, 'the name of a column such as "val_loss"')
     if isinstance(curves, pd.DataFrame):
         return _sweep_table(curves, rules, monitor)
-    for rule in rules:
-        if rule.needs_train_values:
-            raise ValueError(
-                f"curves must be a table with a column loss for {rule}, which looks at the "
-                "training loss; got sequences."
-            )
     curves = listed("curves must be a table or a list of curves", curves)
     lines = [curve_of(f"curves[{i}]", values) for i, values in enumerate(curves)]
     if not lines:
@@ -63,7 +59,7 @@ def sweep_rules(
     for row, line in zip(values, lines, strict=True):
         row[: len(line)] = line
     runs = pd.DataFrame({"curve": range(len(lines))})
-    return _ended(rules, runs, values, values, lengths)
+    return _ended(rules, runs, (values, values, lengths))
 
 
 def _sweep_table(table: pd.DataFrame, rules: list[Rule], monitor: str) -> pd.DataFrame:
@@ -79,7 +75,7 @@ def _sweep_table(table: pd.DataFrame, rules: list[Rule], monitor: str) -> pd.Dat
         raise ValueError("curves must hold at least one curve; got a table without rows.")
     columns = list(table)
     keys = columns[: columns.index("seed") + 1] if "seed" in columns else []
-    measured = [name for name in columns if name not in (*keys, *_NOT_MEASURED)]
+    measured = [name for name in table if name not in (*keys, *_NOT_MEASURED)]
 
     # Keys may be lists, which cannot be grouped by, but their text can.
     texts: list[Any] = [table[key].map(repr) for key in keys] or [np.zeros(len(table))]
@@ -99,7 +95,7 @@ def _sweep_table(table: pd.DataFrame, rules: list[Rule], monitor: str) -> pd.Dat
     if "loss" in table:
         losses[run, epoch] = curve_of("loss", table["loss"])
     runs = table[keys][~pd.Series(run, table.index).duplicated()].reset_index(drop=True)
-    ended = _ended(rules, runs, values, losses, lengths)
+    ended = _ended(rules, runs, (values, losses, lengths))
     restored = pd.MultiIndex.from_arrays(
         [np.arange(len(ended)) % len(runs), ended["restored_epoch"].fillna(-1)]
     )
@@ -108,21 +104,15 @@ def _sweep_table(table: pd.DataFrame, rules: list[Rule], monitor: str) -> pd.Dat
     )
 
 
-def _ended(
-    rules: list[Rule],
-    runs: pd.DataFrame,
-    values: np.ma.MaskedArray,
-    losses: np.ma.MaskedArray,
-    lengths: np.ndarray,
-) -> pd.DataFrame:
+def _ended(rules: list[Rule], runs: pd.DataFrame, curves: Curves) -> pd.DataFrame:
     """Return the fields of the reports, beside the rule and what `runs` says of each curve."""
     tables = []
     for rule in rules:
-        state, stopped, reasons = follow(rule, values, losses, lengths)
+        state, stopped, reasons = follow(rule, curves)
         table = runs.copy()
         table.insert(0, "rule", str(rule))
         table["reason"] = [str(reason) for reason in reasons]
-        table["epochs_run"] = np.where(stopped < 0, lengths, stopped + 1)
+        table["epochs_run"] = np.where(stopped < 0, curves[-1], stopped + 1)
         for name, epoch in (("stopped_epoch", stopped), ("best_epoch", state.best_epoch)):
             table[name] = pd.array(epoch, "Int64")
             table.loc[epoch < 0, name] = pd.NA

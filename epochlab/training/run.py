@@ -205,7 +205,7 @@ class _Follower:
         stopped_epoch = None if reason is StopReason.EPOCHS else epoch
         if self.rule is None:
             return StopReport(reason, epoch + 1, stopped_epoch)
-        return report(self.state, reason, stopped_epoch=stopped_epoch)
+        return report(self.state, reason, stopped_epoch)
 
 
 _thread = threading.local()
