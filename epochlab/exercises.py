@@ -14,19 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_MARKS = {True: "✓ Right. ", False: "✗ Not yet. ", None: ""}
+
 
 @dataclass(frozen=True)
 class Feedback:
-    """What is said to an answer: shown in a notebook, printed elsewhere."""
+    """What is said to an answer: shown in a notebook, printed elsewhere.
 
-    right: bool
+    `right` is True, False, or None where no answer was given.
+    """
+
+    right: bool | None
     text: str
 
     def __repr__(self) -> str:
-        return f"{'✓ Right.' if self.right else '✗ Not yet.'} {self.text}"
+        return f"{_MARKS[self.right]}{self.text}"
 
     def _repr_markdown_(self) -> str:
-        return f"{'✓ **Right.**' if self.right else '✗ **Not yet.**'} {self.text}"
+        return repr(self)
 
 
 def check_answer(exercise: str, answer: Any = ...) -> Feedback:
@@ -55,7 +60,7 @@ def check_answer(exercise: str, answer: Any = ...) -> Feedback:
             return Feedback(option.get("right", False), option["says"])
     kind = _kind(answers)
     if answer is ... or not _fits(given, kind):
-        return Feedback(False, f"Put your answer in place of the three dots: {kind}.")
+        return Feedback(None, f"Put your answer in place of the three dots: {kind}.")
     return Feedback(False, known[exercise]["hint"])
 
 
