@@ -5,8 +5,6 @@ import importlib.metadata
 import inspect
 import re
 import runpy
-import shlex
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -236,19 +234,6 @@ def test_each_world_says_what_was_measured_or_why_nothing_was():
     ]
     with pytest.raises(ValueError, match="row 6 must say why it is not measured on text"):
         CLAIMS["world_cells"](verdict_entry(few={"digits": "+3: yes", "photos": "+2: yes"}))
-
-
-@pytest.mark.slow
-def test_copy_for_a_class_has_no_outputs_and_leaves_the_notebooks_alone(tmp_path):
-    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
-    command = next(command for command in COMMANDS if "classroom" in command)
-    assert command.startswith("python ")
-    command = f"{shlex.quote(sys.executable)} {command.removeprefix('python ')}"
-    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
-    for path in NOTEBOOKS:
-        assert (tmp_path / "notebooks" / path.name).read_bytes() == path.read_bytes()
-        for cell in nbformat.read(tmp_path / "classroom" / path.name, 4).cells:
-            assert not cell.get("outputs") and cell.get("execution_count") is None
 
 
 def test_citation_is_of_this_version():
