@@ -283,8 +283,29 @@ def verdicts(this: SphinxDirective) -> list[nodes.Node]:
     return [nodes.raw("", head, format="html"), nodes.container("", *cards, classes=["verdict-cards"])]
 
 
+# ---- what the theme and myst-nb leave unnamed, or name other than it reads
+
+NAMED = {
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+    '<summary><span class="toctree-toggle" role="presentation">': (
+        '<summary aria-label="Pages of this part"><span class="toctree-toggle">'
+    ),
+    'title="Search" aria-label="Search" data-bs': 'title="Search" data-bs',
+}
+
+
+def name_controls(app: Any, error: Exception | None) -> None:
+    """Let screen readers say of each control what its readers see."""
+    for path in () if error else Path(app.outdir).rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        for old, new in NAMED.items():
+            text = text.replace(old, new)
+        path.write_text(text, encoding="utf-8")
+
+
 def setup(app: Any) -> dict[str, bool]:
     app.connect("builder-inited", copy_notebooks)
+    app.connect("build-finished", name_controls)
     for function in (play, api, glossary, copy_this, lessons, questions, verdicts):
         app.add_directive(function.__name__, directive(function))
     return {"parallel_read_safe": True}
