@@ -79,8 +79,8 @@ def names(requirements):
 
 def assert_declared(sources, declared):
     distributions = importlib.metadata.packages_distributions()
-    files = [*(ROOT / "tests").glob("*.py"), *(ROOT / "notebooks").rglob("*.py")]
-    ours = {"epochlab", *(path.stem for path in files)}
+    folders = [ROOT / "tests", ROOT / "docs", ROOT / "notebooks"]
+    ours = {"epochlab", *(path.stem for folder in folders for path in folder.rglob("*.py"))}
     for source in sources:
         for module in set(imported(ast.parse(source))) - set(sys.stdlib_module_names) - ours:
             owners = {owner.lower().replace("_", "-") for owner in distributions.get(module, [])}
@@ -88,12 +88,14 @@ def assert_declared(sources, declared):
 
 
 def test_everything_imported_is_a_declared_dependency():
-    folders = [ROOT / "tests", ROOT / "docs"]
-    sources = [path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py")]
+    sources = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")]
     sources += [(ROOT / "conftest.py").read_text(encoding="utf-8")]
     # jupyter stands for what it installs.
     jupyter = {"ipython", "jupyter-client", "nbconvert"}
     assert_declared(sources, names(requirements("test")) | jupyter)
+
+    sources = [path.read_text("utf-8") for path in (ROOT / "docs").rglob("*.py")]
+    assert_declared(sources, names(requirements("docs")))
 
     folders = [ROOT / "epochlab", ROOT / "notebooks"]
     sources = [path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py")]
