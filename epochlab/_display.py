@@ -34,15 +34,20 @@ def written_numbers(*values: float) -> list[str]:
 def show(text: str, measured: str, payload: dict[str, Any], **more: Any) -> None:
     """Display `text` and below it, in one line, what was measured; in Jupyter with the payload."""
     text, line = (" ".join(words.split()) for words in (text, f"measured {measured}"))
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    if not ipython or getattr(shell, "kernel", None) is None:  # a script or a plain terminal
+    if jupyter() is None:  # a script or a plain terminal
         print(f"{text}\n{line}")
         return
     markdown = f"{_markdown(text)}  \n<small>*{_markdown(line)}*</small>"
     data = {"text/plain": text, "text/markdown": markdown}
     known = payload | {"measured": measured} | more
-    ipython.display.display(data | {CLAIM_MIME: known}, raw=True)
+    sys.modules["IPython"].display.display(data | {CLAIM_MIME: known}, raw=True)
+
+
+def jupyter() -> Any:
+    """Return the shell of the notebook that runs this, `None` outside of one."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell if getattr(shell, "kernel", None) is not None else None
 
 
 def _markdown(text: str) -> str:

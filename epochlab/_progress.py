@@ -1,9 +1,10 @@
 """How far a long piece of work is: seen by whoever waits for it, and gone when it is done."""
 
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any
+
+from ._display import jupyter
 
 
 def progress(**settings: Any) -> AbstractContextManager[Any]:
@@ -50,7 +51,5 @@ class _Cell:
 
 def _in_notebook() -> bool:
     """Whether a person runs this cell: only then can it ask for input."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    message: dict[str, Any] = getattr(shell, "get_parent", dict)()
+    message: dict[str, Any] = getattr(jupyter(), "get_parent", dict)()
     return bool(message.get("content", {}).get("allow_stdin"))

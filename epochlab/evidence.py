@@ -305,9 +305,8 @@ def _t_interval(name: str, x: np.ndarray, confidence: float) -> Interval:
         raise ValueError(f"{name} must hold at least 2 numbers, one per seed; got {len(x)}.")
     if x.min() == x.max():
         raise ValueError(
-            f"{name} must differ from seed to seed, or there is no spread to go by; got {x[0]:g} "
-            f"{len(x)} times. For counts that are exactly equal use Check.equal, for outcomes "
-            "that are yes or no share(k, n)."
+            f"{name} must differ from seed to seed; got {x[0]:g} {len(x)} times. For equal counts "
+            "use Check.equal, for outcomes that are yes or no share(k, n)."
         )
     half_width = t_quantile(len(x) - 1, tail) * x.std(ddof=1) / math.sqrt(len(x))
     mean = x.mean()

@@ -44,10 +44,8 @@ def difference(*tables_and_column: Any, **keys: Any) -> Interval:
     +6.5 [0.147, 12.9] points
     """
     if len(tables_and_column) not in (2, 3):
-        raise TypeError(
-            "difference takes a table or two, then a column, none by keyword; got "
-            f"{len(tables_and_column)} of these."
-        )
+        got = f"none by keyword; got {len(tables_and_column)} of these"
+        raise TypeError(f"difference takes a table or two, then a column, {got}.")
     *tables, column = tables_and_column
     for table in tables:
         check_runs(table, column)
@@ -130,9 +128,14 @@ def check_runs(runs: pd.DataFrame, *columns: str) -> None:
 
 def keys_of(runs: pd.DataFrame) -> list[str]:
     """Return what distinguishes the rows of one seed: what stands before it, and the epoch."""
-    keys = runs.columns[: list(runs).index("seed")].tolist()
+    *keys, _ = run_columns(runs)
     several = "epoch" in runs and any(len(rows) > 1 for rows in _positions(runs).values())
     return keys + ["epoch"] * (several and "epoch" not in keys)
+
+
+def run_columns(runs: pd.DataFrame) -> list[str]:
+    """Return the columns that tell the runs apart: their keys, and the seed."""
+    return runs.columns[: list(runs).index("seed") + 1].tolist()
 
 
 def is_accuracy(column: str) -> bool:
@@ -227,9 +230,9 @@ def _listed(values: Iterable[Any]) -> str:
 
 def _positions(runs: pd.DataFrame) -> dict[tuple[Hashable, ...], list[int]]:
     """Return which rows each run has: those with the same keys and seed."""
-    names = list(runs)[: list(runs).index("seed") + 1]
     positions: dict[tuple[Hashable, ...], list[int]] = {}
-    for i, run in enumerate(zip(*(map(plain, runs[name]) for name in names), strict=True)):
+    columns = (map(plain, runs[name]) for name in run_columns(runs))
+    for i, run in enumerate(zip(*columns, strict=True)):
         positions.setdefault(run, []).append(i)
     return positions
 
@@ -237,8 +240,7 @@ def _positions(runs: pd.DataFrame) -> dict[tuple[Hashable, ...], list[int]]:
 def _runs(curves: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each run's name and rows, its epochs in order, rows named by position."""
     check_runs(curves, "epoch")
-    names = curves.columns[: list(curves).index("seed") + 1].tolist()
     rows = curves.reset_index(drop=True)
     for run, positions in _positions(curves).items():
-        name = _words(dict(zip(names, run, strict=True)))
+        name = _words(dict(zip(run_columns(curves), run, strict=True)))
         yield name, rows.loc[positions].sort_values("epoch", kind="stable")

@@ -25,10 +25,7 @@ def steps_per_epoch(n_samples: int, batch_size: int, *, drop_remainder: bool = F
     if not drop_remainder:
         return -(-n_samples // batch_size)
     if batch_size > n_samples:
-        raise ValueError(
-            f"batch_size must be at most n_samples ({n_samples}) with drop_remainder=True, or no "
-            f"batch is left; got {batch_size}."
-        )
+        raise ValueError(f"batch_size must be at most n_samples ({n_samples}); got {batch_size}.")
     return n_samples // batch_size
 
 
@@ -95,22 +92,14 @@ class TrainingPlan:
 
     def __post_init__(self) -> None:
         # NumPy's numbers and tensors become Python's, which no count overflows.
-        for name in (
-            "n_samples",
-            "batch_size",
-            "epochs",
-            "gradient_accumulation_steps",
-            "replicas",
-        ):
+        counts = ("n_samples", "batch_size", "epochs", "gradient_accumulation_steps", "replicas")
+        for name in counts:
             object.__setattr__(self, name, integer(name, getattr(self, name)))
         split = fraction("validation_split", self.validation_split)
         object.__setattr__(self, "validation_split", split)
         _ = self.steps_per_epoch  # checks the rest: the split, and that a batch is left
-        if self.replicas > self.batch_size:
-            raise ValueError(
-                f"replicas must be at most batch_size ({self.batch_size}), so that each gets a "
-                f"sample; got {self.replicas}."
-            )
+        if (n := self.replicas) > self.batch_size:
+            raise ValueError(f"replicas must be at most batch_size ({self.batch_size}); got {n}.")
 
     @property
     def n_train(self) -> int:
@@ -169,28 +158,23 @@ class TrainingPlan:
         return (self.n_train - self.dropped_samples) * self.epochs
 
     def _rows(self) -> list[tuple[str, int]]:
-        rows = [("training samples", self.n_train)]
-        if self.n_validation:
-            rows += [("validation samples", self.n_validation)]
-        rows += [("batch size", self.batch_size)]
-        if self.replicas > 1:
-            rows += [("batch size per replica", self.per_replica_batch_size)]
-        if self.gradient_accumulation_steps > 1:
-            rows += [("effective batch size", self.effective_batch_size)]
-        rows += [
-            ("steps per epoch", self.steps_per_epoch),
-            ("last batch size", self.last_batch_size),
-        ]
-        if self.dropped_samples:
-            rows += [("dropped per epoch", self.dropped_samples)]
-        if self.n_validation:
-            rows += [("validation steps", self.validation_steps)]
-        return rows + [
-            ("epochs", self.epochs),
-            ("steps in all", self.total_steps),
-            ("updates in all", self.total_updates),
-            ("training samples seen", self.samples_seen),
-        ]
+        accumulates = self.gradient_accumulation_steps > 1
+        rows = (
+            ("training samples", self.n_train, True),
+            ("validation samples", self.n_validation, self.n_validation),
+            ("batch size", self.batch_size, True),
+            ("batch size per replica", self.per_replica_batch_size, self.replicas > 1),
+            ("effective batch size", self.effective_batch_size, accumulates),
+            ("steps per epoch", self.steps_per_epoch, True),
+            ("last batch size", self.last_batch_size, True),
+            ("dropped per epoch", self.dropped_samples, self.dropped_samples),
+            ("validation steps", self.validation_steps, self.n_validation),
+            ("epochs", self.epochs, True),
+            ("steps in all", self.total_steps, True),
+            ("updates in all", self.total_updates, True),
+            ("training samples seen", self.samples_seen, True),
+        )
+        return [(label, count) for label, count, shown in rows if shown]
 
     def __str__(self) -> str:
         rows = [(label, f"{value:,}") for label, value in self._rows()]
@@ -260,9 +244,7 @@ def num_batches(data: Any, batch_size: int | None = None) -> int | float | None:
     if not (is_dataset or is_pydataset or is_generator):
         return steps_per_epoch(_length(data), 32 if batch_size is None else batch_size)
     if batch_size is not None:
-        raise ValueError(
-            f"batch_size must be None for data that comes in batches; got {batch_size!r}."
-        )
+        raise ValueError(f"batch_size must be None for data in batches; got {batch_size!r}.")
     if is_generator:
         return None
     if is_dataset:

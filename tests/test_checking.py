@@ -848,6 +848,17 @@ def test_test_set_by_its_labels(mnist):
     assert names(plain(), X, Y, **arguments) == []  # nothing is read from a dataset
 
 
+def test_test_set_of_data_sets_that_share_a_stand_in(monkeypatch):
+    # As Fashion-MNIST does with MNIST, where it is added as CONTRIBUTING.md says.
+    x, y = RNG.integers(0, 256, (50, 4)).astype(np.uint8), np.zeros(50, int)
+    found = {name: datasets.Images(f"stand-in for {name}", ("0",), x, y, x, y) for name in "AB"}
+    monkeypatch.setattr(datasets, "loaded", lambda: sorted(found))
+    monkeypatch.setattr(datasets, "find", found.get)
+    arguments = {"validation_data": (x / 255, y), "callbacks": [stopping()]}
+    finding = one("test-set", plain(), X, Y, **arguments)
+    assert "the test set of stand-in for A or stand-in for B." in finding.cause
+
+
 @pytest.mark.slow
 def test_test_set_by_its_images():
     data = load_data("mnist", n_train=100, n_validation=100, n_test=50, seed=3)

@@ -69,7 +69,7 @@ def test_band_is_the_interval_over_seeds(ax):
 
 @pytest.mark.parametrize("values", [[1.0, 2.0], [[1.0, 2.0]], [[1.0], [2.0]], np.zeros((2, 2, 1))])
 def test_band_refuses_one_seed_and_other_shapes(ax, values):
-    with pytest.raises(ValueError, match=r"values must have shape \(seeds, 2\) with at least 2"):
+    with pytest.raises(ValueError, match=r"values must have shape \(≥ 2 seeds, 2\)"):
         seed_band(ax, [1, 2], values, label="loss")
 
 
@@ -120,7 +120,7 @@ def test_three_clocks_show_one_run_three_times():
 def test_three_clocks_refuse_one_seed_and_what_does_not_match():
     with pytest.raises(ValueError, match="at least 2 seeds"):
         three_clocks({"small": [run([10], [0.5])]})
-    with pytest.raises(ValueError, match=r"runs\['small'\] must all be validated at the same"):
+    with pytest.raises(ValueError, match=r"runs\['small'\] must all have"):
         three_clocks({"small": [run([10], [0.5]), run([20], [0.5])]})
     with pytest.raises(ValueError, match="have 'val_auc'"):
         three_clocks({"small": [run([10], [0.5]), run([10], [0.5])]}, y="val_auc")
@@ -394,14 +394,18 @@ def test_style_can_be_set_twice_and_outside_jupyter():
 
 
 @pytest.mark.slow
-def test_in_jupyter_a_figure_is_sharp_and_carries_its_alt_text(shown_in_jupyter):
+def test_in_jupyter_a_figure_is_sharp_and_described(shown_in_jupyter):
     source = (
         "import epochlab, matplotlib.pyplot as plt\n"
         "epochlab.set_style()\n"
         "epochlab.set_style()\n"
         "_ = plt.plot([1, 2], [3, 4], label='loss')"
     )
-    (output,) = shown_in_jupyter(source)
+    output, below = shown_in_jupyter(source)
+    assert below.data == {
+        "text/html": "<details><summary>Description of the figure</summary>"
+        "loss: from 3 at 1 to 4 at 2.</details>"
+    }
     shown = output.metadata["image/png"]
     assert shown["alt"] == "loss: from 3 at 1 to 4 at 2."
     picture = base64.b64decode(output.data["image/png"])

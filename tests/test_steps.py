@@ -282,7 +282,7 @@ def test_num_batches(data, expected):
 
 def test_num_batches_refuses():
     assert num_batches(np.zeros(100), batch_size=30) == 4
-    with pytest.raises(ValueError, match="batch_size must be None for data that comes in batches"):
+    with pytest.raises(ValueError, match="batch_size must be None for data in batches"):
         num_batches(pairs(10, 4), batch_size=4)
     with pytest.raises(ValueError, match=r"arrays of one length; got lengths \[3, 4\]"):
         num_batches((np.zeros(3), np.zeros(4)))

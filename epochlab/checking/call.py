@@ -16,6 +16,7 @@ from ..stopping.callback import EarlyStopping
 from ..stopping.monitors import logs_as_keras, possible_names
 
 _FOLLOWERS = (
+    EarlyStopping,
     keras.callbacks.EarlyStopping,
     keras.callbacks.ReduceLROnPlateau,
     keras.callbacks.ModelCheckpoint,
@@ -107,23 +108,16 @@ class Call:
 
     @cached_property
     def sources(self) -> list[Source]:
-        found = [Source("x", self.x, "steps_per_epoch", self.steps, len(self.epochs))]
-        if self.validation is not None:
-            steps, data = self.given.validation_steps, self.validation[0]
-            times = self.validations()
-            found += [Source("validation_data", data, "validation_steps", steps, times)]
-        return found
+        x = Source("x", self.x, "steps_per_epoch", self.steps, len(self.epochs))
+        if self.validation is None:
+            return [x]
+        how = "validation_steps", self.given.validation_steps, self.validations()
+        return [x, Source("validation_data", self.validation[0], *how)]
 
     @cached_property
     def watches(self) -> list[Watch]:
-        found = []
-        for callback in self.callbacks:
-            if isinstance(callback, EarlyStopping):
-                found.append(Watch(callback, callback.monitor, callback.mode, True))
-            elif isinstance(callback, _FOLLOWERS):
-                acts = getattr(callback, "save_best_only", True)
-                found.append(Watch(callback, callback.monitor, callback.mode, acts))
-        return found
+        followers = [callback for callback in self.callbacks if isinstance(callback, _FOLLOWERS)]
+        return [Watch(c, c.monitor, c.mode, getattr(c, "save_best_only", True)) for c in followers]
 
     @cached_property
     def metrics(self) -> Any:

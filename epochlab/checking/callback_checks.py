@@ -12,6 +12,7 @@ from ..stopping.rules import Patience
 from .call import Call, Watch
 from .finding import STOPPING, Finding
 
+_LATE = "fit raises a ValueError after the whole first epoch."
 _PATIENCE = f"{STOPPING}#Patience-costs-epochs,-and-a-long-one-saves-you-only-if-you-restore"
 
 
@@ -34,9 +35,8 @@ def undecidable_mode(call: Call) -> Iterator[Finding]:
         if _is_undecidable(call, watch) and not _is_missing(call, watch):
             yield Finding(
                 "undecidable-mode",
-                symptom="fit raises a ValueError after the whole first epoch.",
-                cause=f'{watch.kind} has mode "auto", and Keras does not know whether '
-                f"{watch.monitor} is better when it is higher or lower.",
+                symptom=_LATE,
+                cause=f'{watch.kind} has mode "auto", unknown to Keras for {watch.monitor}.',
                 cure='Set mode="min" or mode="max".',
             )
 
@@ -60,21 +60,22 @@ def missing_monitor(call: Call) -> Iterator[Finding]:
         raises = _is_undecidable(call, watch)
         if isinstance(watch.callback, EarlyStopping):  # sees only whether there is a validation
             raises = bool(call.validations()) or not watch.monitor.startswith("val_")
-        if raises:
-            symptom = "fit raises a ValueError after the whole first epoch."
-        elif isinstance(watch.callback, keras.callbacks.ReduceLROnPlateau):
-            symptom = "The learning rate is never reduced."
-        elif isinstance(watch.callback, keras.callbacks.ModelCheckpoint):
-            symptom = "Each epoch is saved over the one before, better or not."
-        else:
-            symptom = "Training never stops early, and no best weights are restored."
         yield Finding(
             "missing-monitor",
-            symptom=symptom,
+            symptom=_LATE if raises else _idle(watch.callback),
             cause=f"{watch.kind} monitors {watch.monitor}, which will not be in the logs"
             f"{_why(call, watch.monitor)}.",
             cure=f"Monitor {_known(call)}; val_ needs validation data.",
         )
+
+
+def _idle(callback: keras.callbacks.Callback) -> str:
+    """Return what comes of a callback that never sees a better value."""
+    if isinstance(callback, keras.callbacks.ReduceLROnPlateau):
+        return "The learning rate is never reduced."
+    if isinstance(callback, keras.callbacks.ModelCheckpoint):
+        return "Each epoch is saved over the one before, better or not."
+    return "Training never stops early, and no best weights are restored."
 
 
 def _known(call: Call) -> str:
@@ -82,13 +83,11 @@ def _known(call: Call) -> str:
 
 
 def _why(call: Call, name: str) -> str:
-    if not name.startswith("val_"):
+    if not name.startswith("val_") or call.validations():
         return ""
     if call.validation is None:
         return ": there is no validation data"
-    if not call.validations():
-        return f": validation_freq={call.freq} leaves no epoch validated"
-    return ""
+    return f": validation_freq={call.freq} leaves no epoch validated"
 
 
 def missing_in_path(call: Call) -> Iterator[Finding]:
@@ -146,21 +145,18 @@ def no_effect(call: Call) -> Iterator[Finding]:
         start = getattr(waiting, "start_from_epoch", 0)
         validated = watch.monitor.startswith("val_") and call.logs_as_keras
         seen = call.validations(start) if validated else call.last - max(start, call.epochs[0])
-        symptom = "Training never stops early, and no best weights are restored."
+        restores = getattr(watch.callback, "restore_best_weights", False)
         if start >= call.last:
             yield Finding(
                 "late-start",
-                symptom=symptom,
-                cause=f"start_from_epoch={start} counts epochs from 0; epochs={call.last} ends "
-                "before.",
+                symptom=_idle(watch.callback),
+                cause=f"start_from_epoch={start} counts from 0; epochs={call.last} ends before.",
                 cure="Start earlier, or train for more epochs.",
             )
-        elif waiting.patience >= seen and not getattr(
-            watch.callback, "restore_best_weights", False
-        ):
+        elif waiting.patience >= seen and not restores:
             yield Finding(
                 "long-patience",
-                symptom="The learning rate is never reduced." if plateau else symptom,
+                symptom=_idle(watch.callback),
                 cause=f"patience={waiting.patience}, and {watch.monitor} is seen {seen} times, of "
                 "which the first is the best so far.",
                 cure="Wait for fewer epochs, or train for more; or restore the best weights.",
@@ -175,8 +171,7 @@ def scheduled_plateau(call: Call) -> Iterator[Finding]:
         yield Finding(
             "scheduled-plateau",
             symptom="fit raises a TypeError at the first plateau, after any number of epochs.",
-            cause=f"ReduceLROnPlateau sets the learning rate, which {type(schedule).__name__} "
-            "sets already.",
+            cause=f"Both ReduceLROnPlateau and {type(schedule).__name__} set the learning rate.",
             cure="Take one of the two.",
         )
 

@@ -36,8 +36,7 @@ def too_many_steps(call: Call) -> Iterator[Finding]:
     if call.ran and call.steps > call.batches:
         yield Finding(
             "too-many-steps",
-            symptom=f"Each epoch runs {call.batches} batches, not {call.steps}, and warns that "
-            "the input ran out of data.",
+            symptom=f"Each epoch runs {call.batches} batches, not {call.steps}, and Keras warns.",
             cause=f"steps_per_epoch={call.steps}, but the data ends after {call.batches} batches.",
             cure="Leave steps_per_epoch out, or let a dataset repeat().",
         )
@@ -82,8 +81,7 @@ def zero_batches(call: Call) -> Iterator[Finding]:
         yield Finding(
             "zero-batches",
             symptom=symptom,
-            cause=f"The {which} data has no batch: with drop_remainder=True, fewer samples than a "
-            "batch are none.",
+            cause=f"The {which} data has no whole batch, and the rest is dropped.",
             cure="Take a smaller batch, or do not drop the remainder.",
         )
 
@@ -137,8 +135,7 @@ def test_set(call: Call) -> Iterator[Finding]:
         yield Finding(
             "test-set",
             symptom="The test score comes out too good, and nothing is left to tell.",
-            cause=f"{watch.kind} chooses by {watch.monitor}, and validation_data is the test set "
-            f"of {known}.",
+            cause=f"{watch.kind} chooses by {watch.monitor}, of the test set of {known}.",
             cure="Validate on a part of the training set, and test once, at the end.",
             see=f"{STOPPING}#The-score-that-chose-the-epoch-is-too-good",
         )
@@ -176,14 +173,13 @@ def known_test_set(x: Any, y: Any) -> str | None:
         return None
     scale = 255 if images.max() <= 1 else 1
     images = np.rint(images.reshape(len(images), -1) * scale).clip(0, 255).astype(np.uint8)
+    found = []  # two data sets may have the same stand-in
     for name in datasets.loaded():  # so that nothing is loaded here
         loaded = datasets.find(name)
-        test = loaded.x_test.reshape(len(loaded.x_test), -1)
-        if test.shape[1] == images.shape[1]:
-            rows = {row.tobytes() for row in test}
-            if 2 * sum(row.tobytes() in rows for row in images) > len(images):
-                return loaded.source
-    return None
+        rows = {row.tobytes() for row in loaded.x_test}
+        if 2 * sum(row.tobytes() in rows for row in images) > len(images):
+            found.append(loaded.source)
+    return " or ".join(found) or None
 
 
 CHECKS = (

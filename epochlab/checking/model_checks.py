@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+from keras.activations import linear, sigmoid, softmax
 
 from .. import _keras
 from .call import Call, is_keras, loss_name
@@ -15,15 +16,14 @@ def no_epochs(call: Call) -> Iterator[Finding]:
         yield Finding(
             "no-epochs",
             symptom="fit trains nothing, raises nothing, and returns an empty history.",
-            cause=f"initial_epoch={call.initial_epoch}, and epochs={call.last} is the last epoch, "
-            "not how many more to run.",
+            cause=f"epochs={call.last} is the last epoch, not how many more to run.",
             cure=f"To run {call.last} more, set epochs={call.initial_epoch + call.last}.",
         )
 
 
 def constant_softmax(call: Call) -> Iterator[Finding]:
     for layer in call.layers(keras.layers.Dense):
-        if layer.units == 1 and layer.activation is keras.activations.softmax:
+        if layer.units == 1 and layer.activation is softmax:
             yield Finding(
                 "constant-softmax",
                 symptom=f"{layer.name} returns 1 for every sample, whatever was learned.",
@@ -44,8 +44,7 @@ def wrong_logits(call: Call) -> Iterator[Finding]:
             + ("" if made else " (TensorFlow, in single precision, warns and mends it.)"),
             cause=f"{layer.name} returns {'logits' if made else 'probabilities'}, and the loss has "
             f"from_logits={expected}.",
-            cure=f"Set from_logits={made} in the loss, as in "
-            f"SparseCategoricalCrossentropy(from_logits={made}).",
+            cure=f"Set from_logits={made} in the loss.",
         )
 
 
@@ -75,14 +74,11 @@ def _expects_logits(loss: Any) -> bool | None:
 def _makes_logits(layer: Any) -> bool | None:
     """Whether a layer returns logits; `None` where it may return anything."""
     activation = getattr(layer, "activation", None)
-    if isinstance(layer, keras.layers.Softmax) or activation in (
-        keras.activations.softmax,
-        keras.activations.sigmoid,
-    ):
+    if isinstance(layer, keras.layers.Softmax) or activation in (softmax, sigmoid):
         return False
     # An Activation may pass on probabilities, as in mixed precision.
-    linear = activation is keras.activations.linear and is_keras(layer)
-    return True if linear and not isinstance(layer, keras.layers.Activation) else None
+    known = activation is linear and is_keras(layer)
+    return True if known and not isinstance(layer, keras.layers.Activation) else None
 
 
 def lone_sample(call: Call) -> Iterator[Finding]:
@@ -98,8 +94,7 @@ def lone_sample(call: Call) -> Iterator[Finding]:
                 "lone-sample",
                 symptom=f"For one batch of each epoch, {layer.name} returns its beta, whatever "
                 "the sample, and its moving variance is drawn towards 0.",
-                cause=f"{call.n_train} samples in batches of {call.batch_size} leave one alone, "
-                "which has no variance.",
+                cause=f"Batches of {call.batch_size} leave one of {call.n_train} samples alone.",
                 cure="Take another batch size, or drop the remainder in tf.data.",
             )
             return
@@ -112,11 +107,9 @@ def trained_model(call: Call) -> Iterator[Finding]:
     if updates and not call.initial_epoch and not call.one_at_a_time:
         yield Finding(
             "trained-model",
-            symptom="Training goes on where it was, a learning-rate schedule, too, while the "
-            "history begins anew with epoch 1.",
+            symptom="Training goes on where it was, while the history begins with epoch 1.",
             cause=f"The model has been trained before: {updates} updates.",
-            cure="Build a new model; or, to go on, set initial_epoch to the epochs so far and "
-            "epochs to those in all.",
+            cure="Build a new model; or set initial_epoch to the epochs so far, epochs to all.",
             see=f"{ITERATIONS}#Keras-counts-batches,-the-short-last-one-too",
         )
 

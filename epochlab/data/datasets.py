@@ -110,27 +110,21 @@ def _keras_datasets() -> Path:
 def _find(name: str, folder: Path | None, datasets: Path, offline: bool) -> Images:
     """Return the first images found in the order that `load_data` describes."""
     data_set = DATA_SETS[name]
-    if folder is not None:
-        for file, read in data_set.files.items():
-            path = folder / file
-            try:
-                if (content := _content(path)) is not None:
-                    return read(data_set, content)
-            except OSError as error:
-                reason = f"cannot be read: {error.strerror or error}"
-                raise ValueError(f"{path} (from EPOCHLAB_DATA) {reason}.") from error
-            except ValueError as error:
-                raise ValueError(f"{path} (from EPOCHLAB_DATA) is corrupt: {error}.") from error
-
     read = next(iter(data_set.files.values()))
-    for path in (datasets / file for file in data_set.cache_files):
+    given = [] if folder is None else [(folder / file, r) for file, r in data_set.files.items()]
+    cached = [(datasets / file, read) for file in data_set.cache_files]
+    for path, read_file in given + cached:
         try:
             if (content := _content(path)) is not None:
-                return read(data_set, content)
-        except OSError as error:
-            print(f"{path} cannot be read and is not used: {error.strerror or error}.")
-        except ValueError as error:
-            print(f"{path} is corrupt and not used{_set_aside(path)}: {error}.")
+                return read_file(data_set, content)
+        except (OSError, ValueError) as error:
+            corrupt = isinstance(error, ValueError)
+            fault = "is corrupt" if corrupt else "cannot be read"
+            reason = getattr(error, "strerror", None) or error
+            if (path, read_file) in given:
+                raise ValueError(f"{path} (from EPOCHLAB_DATA) {fault}: {reason}.") from error
+            kept = _set_aside(path) if corrupt else ""
+            print(f"{path} {fault} and is not used{kept}: {reason}.")
 
     if data_set.url is None:
         reason = "it was not found, and there is no download"

@@ -67,7 +67,8 @@ class Data:
         seed = integer("seed", seed, minimum=0)
         instance("source", source, str, "a string")
         train = _array("x", x), _array("y", y)
-        n = _rows("x and y", *train)
+        _check_rows("x and y", *train)
+        n = len(train[0])
         order = np.random.default_rng(seed).permutation(n)
         if validation_data is not None and test_data is not None:
             order = np.arange(n)
@@ -82,10 +83,9 @@ class Data:
             else:
                 held_out.append(_pair(f"{part}_data", given, train))
         parts = [[array[order] for array in train], *held_out]
-        if not all(len(x) for x, _ in parts):
+        if not all(sizes := [len(x) for x, _ in parts]):
             raise ValueError(
-                "validation_split and test_split must leave rows to train on, to validate on and "
-                f"to test on; got {', '.join(str(len(x)) for x, _ in parts)} of {n}."
+                f"validation_split and test_split must leave rows; got {sizes} of {n}."
             )
         (x, y), (x_validation, y_validation), (x_test, y_test) = parts
         names = _names(class_names, np.concatenate([y, y_validation, y_test]))
@@ -126,18 +126,14 @@ def _array(name: str, values: Any) -> np.ndarray:
             array = array.astype(np.float32)
         finite = np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
         if not finite.all():
-            raise ValueError(
-                f"{name} must be finite as float32; got NaN or infinity in row {finite.argmin()}."
-            )
+            raise ValueError(f"{name} must be finite as float32; row {finite.argmin()} is not.")
     return array
 
 
-def _rows(name: str, x: np.ndarray, y: np.ndarray) -> int:
+def _check_rows(name: str, x: np.ndarray, y: np.ndarray) -> None:
     if len(x) != len(y) or not len(x):
-        raise ValueError(
-            f"{name} must have as many rows, at least 1; got {len(x):,} and {len(y):,}."
-        )
-    return len(x)
+        got = f"{len(x):,} and {len(y):,}"
+        raise ValueError(f"{name} must have as many rows, at least 1; got {got}.")
 
 
 def _pair(name: str, given: Any, train: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
@@ -146,7 +142,7 @@ def _pair(name: str, given: Any, train: tuple[np.ndarray, np.ndarray]) -> list[n
     if len(given) != 2:
         raise ValueError(f"{name} must be a pair (x, y); got {len(given)} things.")
     pair = [_array(f"{key} of {name}", values) for key, values in zip("xy", given, strict=True)]
-    _rows(f"x and y of {name}", *pair)
+    _check_rows(f"x and y of {name}", *pair)
     for key, array, wanted in zip("xy", pair, train, strict=True):
         if (array.shape[1:], array.dtype) != (wanted.shape[1:], wanted.dtype):
             raise ValueError(
@@ -165,10 +161,7 @@ def _names(class_names: Iterable[str] | None, y: np.ndarray) -> tuple[str, ...]:
     if isinstance(class_names, str) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"class_names must be strings, one for each class; got {class_names!r}.")
     if names and not (y.min() >= 0 and y.max() < len(names)):
-        raise ValueError(
-            f"y must be labels from 0 to {len(names) - 1}, of which class_names has the names; "
-            f"got {y.min()} to {y.max()}."
-        )
+        raise ValueError(f"y must be labels 0 to {len(names) - 1}; got {y.min()} to {y.max()}.")
     return names
 
 
@@ -206,15 +199,8 @@ def load_data(
     seed = integer("seed", seed, minimum=0)
 
     images = find(name)
-    for text, wanted, there, kind in (
-        ("n_train + n_validation", n_train + n_validation, len(images.y_train), "training"),
-        ("n_test", n_test, len(images.y_test), "test"),
-    ):
-        if wanted > there:
-            raise ValueError(
-                f"{text} must be at most {there:,}, the number of {kind} images of "
-                f"{images.source}; got {wanted:,}."
-            )
+    _check_enough("n_train + n_validation", n_train + n_validation, images, "train")
+    _check_enough("n_test", n_test, images, "test")
 
     # The number of the stream comes first: no seed's streams are then those of another seed.
     streams = [np.random.default_rng([stream, seed]) for stream in range(4)]
@@ -237,6 +223,12 @@ def load_data(
     )
 
 
+def _check_enough(name: str, wanted: int, images: Images, part: str) -> None:
+    most = len(getattr(images, f"x_{part}"))
+    if wanted > most:
+        raise ValueError(f"{name} must be at most {most:,} of {images.source}; got {wanted:,}.")
+
+
 def _split(
     images: Images, n_train: int, n_validation: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -254,21 +246,16 @@ def _split(
     digit = rank[order[between]]
     first, last = np.searchsorted(rank[order], [digit, digit + 1])
     cut = next(c for c in (first, last, between) if n_train <= c <= total - n_validation)
-    return (
-        rng.permutation(order[:cut])[:n_train],
-        rng.permutation(order[cut:])[:n_validation],
-    )
+    return rng.permutation(order[:cut])[:n_train], rng.permutation(order[cut:])[:n_validation]
 
 
 def _scaled(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.divide(images, 255, dtype=np.float32).reshape(-1, *shape)
 
 
-def _with_noise(
-    labels: np.ndarray, share: float, n_classes: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Return the labels with `share` of them moved to another of the classes."""
+def _with_noise(labels: np.ndarray, share: float, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the labels with `share` of them moved to another of the `n` classes."""
     wrong = rng.permutation(len(labels))[: round(share * len(labels))]
     noisy = labels.copy()
-    noisy[wrong] = (noisy[wrong] + rng.integers(1, n_classes, len(wrong))) % n_classes
+    noisy[wrong] = (noisy[wrong] + rng.integers(1, n, len(wrong))) % n
     return noisy

@@ -57,19 +57,13 @@ def _pool(n_train: int, n_test: int, size: int, photographs: np.ndarray | None) 
     train, test = slice(_TRAINING_DIGITS), slice(_TRAINING_DIGITS, None)
     # The products are small: on a busy machine threads waiting for each other take 20 times longer.
     with threadpool_limits(1, user_api="blas"):
-        x_train, source_digits = _draw(pixels[train], n_train, size, photographs, rng)
+        x_train, digits = _draw(pixels[train], n_train, size, photographs, rng)
         x_test, test_digits = _draw(pixels[test], n_test, size, photographs, rng)
-    return Pool(
-        x_train, labels[train][source_digits], x_test, labels[test][test_digits], source_digits
-    )
+    return Pool(x_train, labels[train][digits], x_test, labels[test][test_digits], digits)
 
 
 def _draw(
-    pixels: np.ndarray,
-    n: int,
-    size: int,
-    photographs: np.ndarray | None,
-    rng: np.random.Generator,
+    pixels: np.ndarray, n: int, size: int, photographs: np.ndarray | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return `n` images of the source digits `pixels` (rows of 64), and each one's source digit."""
     n_warps = n // _IMAGES_PER_WARP

@@ -67,10 +67,7 @@ def plot_curves(
             raise ValueError(f"{name}: each seed must have one row per {x}; one has several.")
         lines[name] = rows.assign(x=rows[x] + from_0, y=measured(rows, column))
     if len(lines) > _MOST_LINES:
-        raise ValueError(
-            f"{by} must have at most {_MOST_LINES} values, since the eye tells no more lines "
-            f"apart; got {len(lines)}: keep the rows of some."
-        )
+        raise ValueError(f"{by} must have at most {_MOST_LINES} values to draw; got {len(lines)}.")
     if ax is None:
         _, ax = plt.subplots()
     for name, points in lines.items():
@@ -108,9 +105,7 @@ def seed_band(ax: Axes, x: Sequence[float] | np.ndarray, values: np.ndarray, *, 
     instance("ax", ax, Axes, "Axes of matplotlib")
     values = np.asarray(values, float)
     if values.ndim != 2 or len(values) < 2 or values.shape[1] != len(x):
-        raise ValueError(
-            f"values must have shape (seeds, {len(x)}) with at least 2 seeds; got {values.shape}."
-        )
+        raise ValueError(f"values must have shape (≥ 2 seeds, {len(x)}); got {values.shape}.")
     if not np.isfinite(values).all():
         raise ValueError(f"values must be finite numbers; got {values[~np.isfinite(values)][0]}.")
     _draw_band(ax, x, values, label)
@@ -171,9 +166,7 @@ def three_clocks(runs: Mapping[str, Sequence[Run]], *, y: str = "val_accuracy") 
         steps = 1 + tables[0]["step"].to_numpy()
         if any(y not in table or list(table["step"]) != list(steps - 1) for table in tables):
             plt.close(figure)
-            raise ValueError(
-                f"runs[{name!r}] must all be validated at the same steps and have {y!r}."
-            )
+            raise ValueError(f"runs[{name!r}] must all have {y!r}, validated at the same steps.")
         values = np.array([table[y] for table in tables])
         second = np.mean([run.seconds / len(run.steps) for run in of_name])
         clocks = (steps / of_name[0].plan.steps_per_epoch, steps, steps * second)

@@ -1,7 +1,6 @@
 """One look for every figure, readable at notebook width and described in words."""
 
-import sys
-from typing import Any
+import html
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,10 +9,12 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from .._arguments import instance
+from .._display import jupyter
 
 # Okabe and Ito's palette, told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, PINK, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
 AMBER, BLACK = "#E69F00", "#000000"
+DESCRIPTION = "Description of the figure"  # what opens it
 
 _STYLE = {
     "axes.prop_cycle": plt.cycler(color=[BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK]),
@@ -37,10 +38,11 @@ _STYLE = {
 
 
 def set_style() -> None:
-    """Give every following figure the collection's look and, in Jupyter, an alt text.
+    """Give every following figure the collection's look and, in Jupyter, a description.
 
-    Changes `matplotlib.rcParams`; in Jupyter it also switches to inline figures, whose alt text
-    is `describe` of their axes, stored in the notebook as the metadata `alt` of the picture.
+    Changes `matplotlib.rcParams`; in Jupyter it also switches to inline figures. `describe` of
+    their axes is stored as the metadata `alt` of the picture and shown below it, folded, since
+    JupyterLab, VS Code and nbconvert do not read out what is stored.
 
     >>> with plt.rc_context():  # so that the look ends with the example
     ...     set_style()
@@ -48,22 +50,27 @@ def set_style() -> None:
     False
     """
     plt.style.use(_STYLE)
-    ipython = sys.modules.get("IPython")
-    shell: Any = ipython.get_ipython() if ipython else None
-    if getattr(shell, "kernel", None) is None:
+    shell = jupyter()
+    if shell is None:
         return
+    from IPython.display import display
+
     shell.run_line_magic("matplotlib", "inline")  # sets the formatter that is wrapped here
     # Twice the pixels at the same size.
     shell.run_line_magic("config", "InlineBackend.figure_formats = ['retina']")
     formatter = shell.display_formatter.formatters["image/png"]
     picture = formatter.lookup_by_type(Figure)
 
-    def picture_with_alt_text(figure: Figure) -> tuple[str, dict[str, object]]:
-        data = picture(figure)
-        data, metadata = data if isinstance(data, tuple) else (data, {})
-        return data, metadata | {"alt": _alt_text(figure)}
+    def show_with_description(figure: Figure) -> None:
+        data, metadata = picture(figure)
+        alt = " ".join(filter(None, map(describe, figure.axes))) or "A figure."
+        shown = {"image/png": data, "text/plain": repr(figure)}
+        display(shown, metadata={"image/png": metadata | {"alt": alt}}, raw=True)
+        folded = f"<details><summary>{DESCRIPTION}</summary>{html.escape(alt)}</details>"
+        display({"text/html": folded}, raw=True)
 
-    formatter.for_type(Figure, picture_with_alt_text)
+    # The formatter of what shows itself; what it shows, no other one does.
+    shell.display_formatter.ipython_display_formatter.for_type(Figure, show_with_description)
 
 
 def describe(ax: Axes) -> str:
@@ -117,7 +124,3 @@ def _course(x: np.ndarray, y: np.ndarray) -> str:
             at = np.argmax(sign * y)
             course += f", {name} {y[at]:.3g} at {x[at]:.4g}"
     return course + then
-
-
-def _alt_text(figure: Figure) -> str:
-    return " ".join(filter(None, (describe(ax) for ax in figure.axes))) or "A figure."
