@@ -1,6 +1,7 @@
 """What the pages of the site are made of: copied notebooks, claims, and directives."""
 
 import html
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ import nbformat
 from docutils import nodes
 from myst_nb.core.render import MimeRenderPlugin
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.inspect import stringify_signature
 
 from epochlab.evidence import CLAIM_MIME as CLAIM_MIME
+from epochlab.plots.style import DESCRIPTION
 
 DOCS = Path(__file__).parent
 NOTEBOOKS = DOCS.parent / "notebooks"
@@ -62,9 +65,17 @@ def copied(path: Path) -> nbformat.NotebookNode:
         elif path.parent != NOTEBOOKS:
             cell.metadata["tags"] = [*tags, "hide-input"]
             cell.metadata["mystnb"] = prompts("how it is measured")
+        if (
+            cell.cell_type == "code"
+        ):  # Outputs describes figures, whether their notebook does or not
+            cell.outputs = [output for output in cell.outputs if not describes(output)]
         cells.append(cell)
     notebook.cells = cells
     return notebook
+
+
+def describes(output: nbformat.NotebookNode) -> bool:
+    return f"<summary>{DESCRIPTION}" in output.get("data", {}).get("text/html", "")
 
 
 def prompts(what: str) -> dict[str, str]:
@@ -120,7 +131,7 @@ class Outputs(MimeRenderPlugin):
         if data.mime_type == "image/png" and described:
             image, *others = renderer.render_image(data)
             image["alt"] = described
-            text = folded("Description of the figure", f"<p>{html.escape(described)}</p>")
+            text = folded(DESCRIPTION, f"<p>{html.escape(described)}</p>")
             return [image, *others, nodes.raw("", text, format="html")]
         return None
 
@@ -254,7 +265,7 @@ def questions(this: SphinxDirective) -> list[nodes.Node]:
 def verdicts(this: SphinxDirective) -> list[nodes.Node]:
     """A card for each thing that people say, with what was measured in each world."""
     cards: list[nodes.Node] = []
-    for row, entry in LEDGER.items():
+    for entry in LEDGER.values():
         cells = dict(zip(claims.WORLDS, claims.world_cells(entry), strict=True))
         measured = [world for world, text in cells.items() if "not measured" not in text]
         card = nodes.container(classes=["verdict-card", *(f"in-{world}" for world in measured)])
@@ -280,7 +291,10 @@ def verdicts(this: SphinxDirective) -> list[nodes.Node]:
         f'<fieldset class="verdict-filter"><legend>Measured in</legend>{choices}</fieldset>'
         f'<p class="verdict-count" role="status">{len(cards)} of {len(cards)} sentences</p>'
     )
-    return [nodes.raw("", head, format="html"), nodes.container("", *cards, classes=["verdict-cards"])]
+    return [
+        nodes.raw("", head, format="html"),
+        nodes.container("", *cards, classes=["verdict-cards"]),
+    ]
 
 
 # ---- what the theme and myst-nb leave unnamed, or name other than it reads
@@ -303,8 +317,18 @@ def name_controls(app: Any, error: Exception | None) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def signature(app: Any, what: str, name: str, thing: Any, options: Any, text: str, end: str) -> Any:
+    """Return what a class takes where Keras's `__new__` hides it, else nothing."""
+    if what != "class" or text != "(*args, **kwargs)":
+        return None
+    taken = inspect.signature(thing.__init__)
+    taken = taken.replace(parameters=list(taken.parameters.values())[1:])
+    return stringify_signature(taken, show_annotation=False, show_return_annotation=False), end
+
+
 def setup(app: Any) -> dict[str, bool]:
     app.connect("builder-inited", copy_notebooks)
+    app.connect("autodoc-process-signature", signature)
     app.connect("build-finished", name_controls)
     for function in (play, api, glossary, copy_this, lessons, questions, verdicts):
         app.add_directive(function.__name__, directive(function))
