@@ -13,7 +13,7 @@ from .call import Call, Watch
 from .finding import STOPPING, Finding
 
 _LATE = "fit raises a ValueError after the whole first epoch."
-_PATIENCE = f"{STOPPING}#Patience-costs-epochs,-and-a-long-one-saves-you-only-if-you-restore"
+_PATIENCE = f"{STOPPING}#Patience-decides-which-bump-ends-the-run"
 
 
 def wrong_mode(call: Call) -> Iterator[Finding]:

@@ -78,7 +78,7 @@ def check_fit(model: keras.Model, x: Any, y: Any = None, **fit_arguments: Any) -
       cause: One pass has 3 batches. With steps_per_epoch=2, Keras goes on with it in the
              next epoch; where it ends, the epoch ends.
       cure:  Leave steps_per_epoch out.
-      see:   notebooks/03_iterations.ipynb#steps_per_epoch-rounded-down-...
+      see:   notebooks/09_silent_mistakes.ipynb#steps_per_epoch-rounded-down-...
     """
     instance("model", model, keras.Model, "a keras.Model")
     for name in fit_arguments:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from ..data import datasets
 from ..data.reading import sha256
 from .call import Call, batches_itself, batches_of, loss_name
-from .finding import ITERATIONS, STOPPING, Finding
+from .finding import MISTAKES, STOPPING, Finding
 
 _CHANCE = math.log(1e-6)
 
@@ -28,7 +28,7 @@ def short_epochs(call: Call) -> Iterator[Finding]:
             cause=f"One pass has {call.batches} batches. With steps_per_epoch={call.steps}, Keras "
             "goes on with it in the next epoch; where it ends, the epoch ends.",
             cure="Leave steps_per_epoch out.",
-            see=f"{ITERATIONS}#steps_per_epoch-rounded-down-makes-every-second-epoch-a-stub",
+            see=f"{MISTAKES}#steps_per_epoch-rounded-down-makes-every-second-epoch-a-stub",
         )
 
 
@@ -123,7 +123,7 @@ def sorted_split(call: Call) -> Iterator[Finding]:
                 cause="y is in the order of its labels, and validation_split cuts off the end "
                 "before anything is shuffled.",
                 cure="Shuffle x and y together first, or pass validation_data.",
-                see=f"{ITERATIONS}#validation_split-cuts-off-the-tail,-before-any-shuffling",
+                see=f"{MISTAKES}#validation_split-cuts-off-the-tail,-before-any-shuffling",
             )
 
 
@@ -137,7 +137,7 @@ def test_set(call: Call) -> Iterator[Finding]:
             symptom="The test score comes out too good, and nothing is left to tell.",
             cause=f"{watch.kind} chooses by {watch.monitor}, of the test set of {known}.",
             cure="Validate on a part of the training set, and test once, at the end.",
-            see=f"{STOPPING}#The-score-that-chose-the-epoch-is-too-good",
+            see=f"{STOPPING}#The-score-that-chose-the-epoch-flatters",
         )
 
 

@@ -3,8 +3,7 @@
 import textwrap
 from dataclasses import dataclass
 
-START = "notebooks/00_start_here.ipynb#Mistakes-that-Keras-lets-pass"
-ITERATIONS = "notebooks/03_iterations.ipynb"
+MISTAKES = "notebooks/09_silent_mistakes.ipynb"
 STOPPING = "notebooks/04_early_stopping.ipynb"
 
 
@@ -25,7 +24,7 @@ class Finding:
     symptom: str
     cause: str
     cure: str
-    see: str = START
+    see: str = f"{MISTAKES}#More-of-them,-one-line-each"
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.symptom}"]

@@ -8,7 +8,7 @@ from keras.activations import linear, sigmoid, softmax
 
 from .. import _keras
 from .call import Call, is_keras, loss_name
-from .finding import ITERATIONS, Finding
+from .finding import Finding
 
 
 def no_epochs(call: Call) -> Iterator[Finding]:
@@ -110,7 +110,6 @@ def trained_model(call: Call) -> Iterator[Finding]:
             symptom="Training goes on where it was, while the history begins with epoch 1.",
             cause=f"The model has been trained before: {updates} updates.",
             cure="Build a new model; or set initial_epoch to the epochs so far, epochs to all.",
-            see=f"{ITERATIONS}#Keras-counts-batches,-the-short-last-one-too",
         )
 
 
