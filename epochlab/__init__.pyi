@@ -32,12 +32,12 @@ from .steps import steps_per_epoch as steps_per_epoch
 from .stopping.callback import EarlyStopping as EarlyStopping
 from .stopping.following import Rule as Rule
 from .stopping.following import State as State
+from .stopping.following import StopReason as StopReason
+from .stopping.following import StopReport as StopReport
 from .stopping.recorders import BatchRecorder as BatchRecorder
 from .stopping.recorders import TrainEvaluation as TrainEvaluation
 from .stopping.recorders import history_table as history_table
 from .stopping.replay import replay as replay
-from .stopping.reports import StopReason as StopReason
-from .stopping.reports import StopReport as StopReport
 from .stopping.resuming import fit_interruptible as fit_interruptible
 from .stopping.rules import AnyOf as AnyOf
 from .stopping.rules import GeneralizationLoss as GeneralizationLoss

@@ -850,7 +850,7 @@ def test_a_second_process_is_refused_by_name_and_writes_nothing(state):
         lambda: model.fit(X, Y, epochs=4, callbacks=[stopping], **PLAIN, **VALIDATION),
     )
     for fit in fits:
-        with pytest.raises(ValueError, match=f"{state} is in use by a process that still runs"):
+        with pytest.raises(ValueError, match=f"a process uses {state}"):
             fit()
     assert contents() == before and model.optimizer.iterations == 0
     process.kill()  # with -9: no code of its own releases anything

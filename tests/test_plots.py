@@ -118,7 +118,7 @@ def test_three_clocks_show_one_run_three_times():
 
 
 def test_three_clocks_refuse_one_seed_and_what_does_not_match():
-    with pytest.raises(ValueError, match="at least 2 seeds"):
+    with pytest.raises(ValueError, match="≥ 2 seeds"):
         three_clocks({"small": [run([10], [0.5])]})
     with pytest.raises(ValueError, match=r"runs\['small'\] must all have"):
         three_clocks({"small": [run([10], [0.5]), run([20], [0.5])]})

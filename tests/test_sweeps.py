@@ -104,8 +104,7 @@ def expected():
 
 @pytest.fixture
 def at_a_time(monkeypatch):
-    """Sets how many runs go side by side, from the first on."""
-    monkeypatch.setattr(grid, "_ALONE", 0)
+    """Sets how many runs go side by side."""
     return lambda n: monkeypatch.setattr(grid, "side_by_side", lambda: n)
 
 

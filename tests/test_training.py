@@ -557,7 +557,7 @@ def test_after_ctrl_c_a_rule_leaves_the_best_weights(monkeypatch):
         (
             {"rule": Patience(5), "validate_every": 3},
             ValueError,
-            "validate_every must be left out with a rule, which counts epochs; got 3",
+            "validate_every must be None with a rule; got 3",
         ),
         (
             {"rule": Patience(5), "monitor": "val_acc"},
@@ -679,10 +679,10 @@ untested = replace(DATA, y_test=DATA.y_test[:0])
         (lambda: keras.Sequential(dense()), DATA, ONE_EPOCH, ValueError, "model must be compiled"),
         (lambda: compiled(keras.Sequential([])), DATA, ONE_EPOCH, ValueError, "model must "),
         (lambda: compiled(OwnStep(dense())), DATA, ONE_EPOCH, ValueError, "train_step of its own"),
-        (other_shape, DATA, ONE_EPOCH, ValueError, r"model must take images of shape \(6, 6, 1\)"),
+        (other_shape, DATA, ONE_EPOCH, ValueError, r"model must take rows of shape \(6, 6, 1\)"),
         (without_weights, DATA, ONE_EPOCH, ValueError, "model must have weights to train"),
         (object, DATA, ONE_EPOCH, TypeError, "model must be a keras.Model"),
-        (build, (DATA.x_train, DATA.y_train), ONE_EPOCH, TypeError, "data must be the Data"),
+        (build, (DATA.x_train, DATA.y_train), ONE_EPOCH, TypeError, "data must be a Data"),
         *(
             (
                 lambda wrong=wrong: build(**wrong),
@@ -703,7 +703,7 @@ untested = replace(DATA, y_test=DATA.y_test[:0])
                 replace(DATA, **{part: late}),
                 ONE_EPOCH,
                 ValueError,
-                "got 4 for labels up to 4",
+                "got 4, label 4",
             )
             for part in ("y_train", "y_validation")
         ),
@@ -712,18 +712,18 @@ untested = replace(DATA, y_test=DATA.y_test[:0])
             replace(DATA, y_train=late),
             ONE_EPOCH,
             ValueError,
-            "model must have an output for each class",
+            "model must have an output per class",
         ),
         *(
             (build, replace(DATA, **{part: short}), ONE_EPOCH, ValueError, message)
             for part, short, message in (
-                ("y_train", DATA.y_train[1:], "y_train for each image.*69 labels for 70 images"),
-                ("y_validation", DATA.y_validation[:0], "y_validation for each image.*0 labels"),
+                ("y_train", DATA.y_train[1:], "y_train for each row.*69 labels for 70 rows"),
+                ("y_validation", DATA.y_validation[:0], "y_validation for each row.*0 labels"),
                 ("x_validation", DATA.x_validation[:9], "x_validation, and.*70 labels for 9"),
             )
         ),
-        (build, nothing_to_validate, ONE_EPOCH, ValueError, "at least one; got 0 labels for 0 im"),
-        (build, untested, TESTED, ValueError, "y_test for each image in x_test.*0 labels for 70"),
+        (build, nothing_to_validate, ONE_EPOCH, ValueError, "got 0 labels for 0 rows"),
+        (build, untested, TESTED, ValueError, "y_test for each row of x_test.*0 labels for 70"),
         (build, DATA, {}, ValueError, "either epochs or steps; got epochs=None, steps=None"),
         (build, DATA, {"epochs": 2, "steps": 3}, ValueError, "got epochs=2, steps=3"),
         (build, DATA, {"batch_size": 71, **ONE_EPOCH}, ValueError, r"batch_size .* \(70\); got 71"),

@@ -10,9 +10,8 @@ import numpy as np
 
 from .. import _keras
 from .._arguments import choice, instance, number
-from .following import Rule, advance, begin, check_rule, report
+from .following import Rule, StopReason, StopReport, advance, begin, check_rule, report
 from .monitors import build, check_mode, logged_number, logs_as_keras, possible_names
-from .reports import StopReason, StopReport
 from .rules import Patience
 from .state_file import StateFile
 
@@ -199,11 +198,9 @@ class EarlyStopping(keras.callbacks.Callback):
             finite = not rows or np.isfinite(rows[-1][1].get("loss", 0))
             reason = StopReason.OTHER if finite else StopReason.NON_FINITE
         if rows and not self._appeared:
-            warnings.warn(
-                f"{self.monitor} never was in the logs, so that no epoch was the best; there were "
-                f"{', '.join(sorted(rows[-1][1]))}.",
-                stacklevel=2,
-            )
+            found = ", ".join(sorted(rows[-1][1]))
+            text = f"{self.monitor} never was in the logs; there were {found}."
+            warnings.warn(text, stacklevel=2)
         self._end(reason)
 
     def _end(self, reason: StopReason) -> None:
@@ -248,11 +245,10 @@ class EarlyStopping(keras.callbacks.Callback):
         """Raise `ValueError` if the monitored value cannot be in the logs of this `fit`."""
         build(self.model, call.x, call.y)
         names = _keras.logged_names(self.model)
-        if names is None or not logs_as_keras(self.model, call.callbacks):
-            return
-        names = possible_names(names, call.validated, call.callbacks)
-        if self.monitor not in names:
-            self._refuse_monitor(names)
+        if names is not None and logs_as_keras(self.model, call.callbacks):
+            possible = possible_names(names, call.validated, call.callbacks)
+            if self.monitor not in possible:
+                self._refuse_monitor(possible)
 
     def _check_appearance(self, logs: dict[str, Any]) -> None:
         """Raise `ValueError` if the monitored value should be in the logs of this epoch."""
@@ -265,9 +261,8 @@ class EarlyStopping(keras.callbacks.Callback):
         self._appeared = True
         if self._rule is not None:  # now that the metrics are built
             check_mode(self._rule, self.monitor, self.model)
-        if self._direction is None:
-            known = _keras.metric_mode(self.model, self.monitor)
-            self._direction = known if self.mode == "auto" else self.mode
+        known = _keras.metric_mode(self.model, self.monitor) if self.mode == "auto" else self.mode
+        self._direction = self._direction or known
         if self._direction is None:
             raise ValueError(f'mode must be "min" or "max" to monitor {self.monitor}; got "auto".')
 

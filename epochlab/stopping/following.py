@@ -1,9 +1,11 @@
 """What a rule is, and the one state machine behind `replay`, `sweep_rules`, `train`, the callback.
 
-`advance` follows any number of curves side by side, an epoch at a time.
+`advance` follows any number of curves side by side, an epoch at a time; a `StopReport` says how a
+run ended.
 """
 
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from enum import StrEnum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -12,7 +14,62 @@ import numpy as np
 from packaging.version import Version
 
 from .._arguments import instance
-from .reports import StopReason, StopReport
+
+
+class StopReason(StrEnum):
+    """Why a run ended."""
+
+    PATIENCE = "patience"
+    CRITERION = "criterion"
+    TARGET = "target"
+    NON_FINITE = "non_finite"
+    EPOCHS = "epochs"
+    INTERRUPTED = "interrupted"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class StopReport:
+    """How a run ended; epochs are 0-based, `None` where there is none.
+
+    `epochs_run` counts the epochs, `stopped_epoch` is the one after which the rule ended the run,
+    `best_epoch` the one with the best monitored value, `best_value`, and `restored_epoch` the one
+    whose weights the model has. Prints as one sentence, with epochs counted from 1.
+
+    >>> print(StopReport(StopReason.EPOCHS, epochs_run=5))
+    Trained for all 5 epochs.
+    >>> print(StopReport(StopReason.PATIENCE, 8, 7, best_epoch=4, best_value=0.31))
+    Patience ran out after epoch 8; the best was epoch 5, with 0.31, and was not restored.
+    """
+
+    reason: StopReason
+    epochs_run: int
+    stopped_epoch: int | None = None
+    best_epoch: int | None = None
+    best_value: float | None = None
+    restored_epoch: int | None = None
+
+    def __str__(self) -> str:
+        last = None if self.stopped_epoch is None else self.stopped_epoch + 1
+        every = "the only epoch" if self.epochs_run == 1 else f"all {self.epochs_run} epochs"
+        ended = {
+            StopReason.PATIENCE: f"Patience ran out after epoch {last}",
+            StopReason.CRITERION: f"The criterion was met after epoch {last}",
+            StopReason.TARGET: f"The target was reached after epoch {last}",
+            StopReason.NON_FINITE: f"Stopped in epoch {last}: the training loss was not finite",
+            StopReason.EPOCHS: f"Trained for {every}",
+            StopReason.INTERRUPTED: f"Interrupted; epochs that were finished: {self.epochs_run}",
+            StopReason.OTHER: f"Stopped by something else; epochs run: {self.epochs_run}",
+        }[self.reason]
+        if self.best_epoch is None:
+            return f"{ended}."
+        restored = "was restored"
+        if self.restored_epoch is None:
+            restored = "was not restored"
+        elif self.restored_epoch != self.best_epoch:
+            restored = f"epoch {self.restored_epoch + 1} was restored"
+        best = f"the best was epoch {self.best_epoch + 1}, with {self.best_value:.4g}"
+        return f"{ended}; {best}, and {restored}."
 
 
 class State(NamedTuple):
@@ -176,13 +233,11 @@ def _with_row(rows: np.ndarray, row: np.ndarray) -> np.ndarray:
     return room[: n + 1]
 
 
-def report(
-    state: State, reason: StopReason, stopped_epoch: int | None, restored: bool = True
-) -> StopReport:
+def report(state: State, reason: StopReason, stopped: int | None, restored: bool) -> StopReport:
     """Return how the run of the first curve ended."""
     best_epoch, best_value = int(state.best_epoch[0]), float(state.best_value[0])
     best = (best_epoch, best_value, best_epoch if restored else None) if best_epoch >= 0 else ()
-    return StopReport(reason, state.epochs_run, stopped_epoch, *best)
+    return StopReport(reason, state.epochs_run, stopped, *best)
 
 
 def check_rule(rule: Any) -> None:

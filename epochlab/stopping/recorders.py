@@ -107,9 +107,7 @@ class TrainEvaluation(keras.callbacks.Callback):
         self.x, self.y, self.batch_size = x, y, integer("batch_size", batch_size)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        results = self.model.evaluate(
-            self.x, self.y, batch_size=self.batch_size, verbose=0, return_dict=True
-        )
+        results = self.model.evaluate(self.x, self.y, self.batch_size, verbose=0, return_dict=True)
         if logs is not None:
             logs |= {f"train_{name}": value for name, value in results.items()}
 

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._arguments import integer, is_number, number
-from .following import Rule, State, advance, begin, check_rule, report
-from .reports import StopReason, StopReport
+from .following import Rule, State, StopReason, StopReport, advance, begin, check_rule, report
 
 # The monitored values and the training losses, a row for each curve, and how many of each count.
 Curves = tuple[np.ma.MaskedArray, np.ma.MaskedArray, np.ndarray]
@@ -43,24 +42,23 @@ def replay(
     if train_values is not None:
         losses = curve_of("train_values", train_values)
         if len(losses) != len(curve):
-            raise ValueError(
-                f"train_values must be as long as values, {len(curve)}; got {len(losses)}."
-            )
+            raise ValueError(f"train_values must hold {len(curve)} losses; got {len(losses)}.")
         if np.ma.is_masked(losses):
             raise ValueError("train_values must have a number for every epoch; got None.")
     elif rule.needs_train_values:
         raise ValueError(f"train_values must be given for {rule}, which looks at them; got None.")
     curves = (curve[None], losses[None], np.array([len(curve)]))
     state, stopped, reasons = follow(rule, curves, initial_epoch)
-    return report(state, reasons[0], None if stopped[0] < 0 else int(stopped[0]))
+    return report(state, reasons[0], None if stopped[0] < 0 else int(stopped[0]), restored=True)
 
 
-def follow(
-    rule: Rule, curves: Curves, initial_epoch: int = 0
-) -> tuple[State, np.ndarray, np.ndarray]:
-    """Return the state at each curve's end, the epoch of its stop, -1 without one, and why."""
+def follow(rule: Rule, curves: Curves, first: int = 0) -> tuple[State, np.ndarray, np.ndarray]:
+    """Return the state at each curve's end, the epoch of its stop, -1 without one, and why.
+
+    `first` is the number of the first epoch.
+    """
     values, losses, lengths = curves
-    state = begin(len(values), initial_epoch)
+    state = begin(len(values), first)
     stopped = np.full(len(values), -1)
     reasons = np.array([StopReason.EPOCHS] * len(values), object)
     seen = ~np.ma.getmaskarray(values)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._arguments import instance
 from .callback import Call, EarlyStopping
-from .reports import StopReason
+from .following import StopReason
 from .state_file import StateFile
 
 
@@ -27,15 +27,10 @@ class _History(keras.callbacks.History):
     def fill(self, rows: Iterable[tuple[int, dict[str, Any]]]) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[Any]] = {}
-        for epoch, logs in rows:
+        for done, (epoch, logs) in enumerate(rows):
             # What a callback interrupted in the last epoch did not come to add is missing there.
-            missing = [
-                name
-                for name, values in self.history.items()
-                if name not in logs
-                and len(values) == len(self.epoch)
-                and not name.startswith("val_")
-            ]
+            whole = [name for name, values in self.history.items() if len(values) == done]
+            missing = [name for name in whole if name not in logs and name[:4] != "val_"]
             self.epoch.append(epoch)
             for name, value in (logs | dict.fromkeys(missing, np.nan)).items():
                 self.history.setdefault(name, []).append(value)

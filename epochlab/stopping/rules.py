@@ -8,8 +8,7 @@ from operator import or_
 import numpy as np
 
 from .._arguments import choice, instance, integer, number
-from .following import Rule, State, baseline_holds_wait, check_rule, float32
-from .reports import StopReason
+from .following import Rule, State, StopReason, baseline_holds_wait, check_rule, float32
 
 
 @dataclass(frozen=True, repr=False)
@@ -269,9 +268,6 @@ def _share(combined: Rule, rules: tuple[Rule, ...]) -> None:
 def _generalization_loss(rule: Rule, state: State) -> np.ndarray:
     last = state.values[-1]
     if (last < 0).any():
-        raise ValueError(
-            f"values must be errors that are never negative for {rule}; got {np.nanmin(last)} "
-            f"after epoch {state.epoch + 1}."
-        )
+        raise ValueError(f"values must not be negative for {rule}; got {np.nanmin(last)}.")
     with np.errstate(divide="ignore", invalid="ignore"):
         return 100 * (last / state.best_value - 1)

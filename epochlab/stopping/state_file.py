@@ -34,16 +34,13 @@ class StateFile:
         """Lock the folder until `release`, or until the process ends however it does."""
         self.folder.mkdir(parents=True, exist_ok=True)
         # One lock per process and folder: what a fit that failed has left is no other process.
-        self._lock = FileLock(
-            self.folder / "state.lock", timeout=0, thread_local=False, is_singleton=True
-        )
+        lock = self.folder / "state.lock"
+        self._lock = FileLock(lock, timeout=0, thread_local=False, is_singleton=True)
         try:
             self._lock.acquire()
         except Timeout:
             self._lock = None
-            raise ValueError(
-                f"state_path must be free; {self.folder} is in use by a process that still runs."
-            ) from None
+            raise ValueError(f"state_path must be free; a process uses {self.folder}.") from None
         for part in self.folder.glob(f".{self.path.name}.*.part"):  # of a process that was killed
             part.unlink()
 

@@ -66,11 +66,8 @@ def _sweep_table(table: pd.DataFrame, rules: list[Rule], monitor: str) -> pd.Dat
     needed = ["epoch", monitor]
     if any(rule.needs_train_values for rule in rules):
         needed.append("loss")
-    if missing := [name for name in needed if name not in table]:
-        raise ValueError(
-            f"curves must have the columns {', '.join(needed)}; got none of name "
-            f"{', '.join(missing)}, but {', '.join(map(str, table))}."
-        )
+    if not set(needed) <= set(table):
+        raise ValueError(f"curves must have the columns {', '.join(needed)}; got {list(table)}.")
     if table.empty:
         raise ValueError("curves must hold at least one curve; got a table without rows.")
     columns = list(table)
@@ -96,12 +93,10 @@ def _sweep_table(table: pd.DataFrame, rules: list[Rule], monitor: str) -> pd.Dat
         losses[run, epoch] = curve_of("loss", table["loss"])
     runs = table[keys][~pd.Series(run, table.index).duplicated()].reset_index(drop=True)
     ended = _ended(rules, runs, (values, losses, lengths))
-    restored = pd.MultiIndex.from_arrays(
-        [np.arange(len(ended)) % len(runs), ended["restored_epoch"].fillna(-1)]
-    )
-    return pd.concat(
-        [ended, table[measured].set_index(at).reindex(restored).reset_index(drop=True)], axis=1
-    )
+    run_of = np.arange(len(ended)) % len(runs)
+    restored = pd.MultiIndex.from_arrays([run_of, ended["restored_epoch"].fillna(-1)])
+    found = table[measured].set_index(at).reindex(restored).reset_index(drop=True)
+    return pd.concat([ended, found], axis=1)
 
 
 def _ended(rules: list[Rule], runs: pd.DataFrame, curves: Curves) -> pd.DataFrame:

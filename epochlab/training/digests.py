@@ -104,9 +104,8 @@ def _function_parts(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     code = function.__code__
     lines, _ = inspect.findsource(function)
     nodes = _functions("".join(lines)).get((code.co_firstlineno, code.co_name))
-    if (
-        nodes is None
-    ):  # from Python 3.13 on, all that is called <string> has the source of python -c
+    # From Python 3.13 on, all that is called <string> has the source of python -c.
+    if nodes is None:
         raise OSError("its code is not in what Python takes for its source")
     yield "code", nodes
     yield "defaults", [function.__defaults__, function.__kwdefaults__]

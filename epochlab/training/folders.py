@@ -6,21 +6,41 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from .._files import first_difference, write
+from .._files import check_same, write
 from .jobs import Job, lock
 from .machine import versions
 
+_WANTED = "cache must be of the same versions, model and data, or another folder"
 
-class Folder:
+
+class Cache:
+    """What a sweep asks of a cache; this one keeps nothing."""
+
+    identified: tuple[str, ...] = ()  # "model" and "data": what it tells runs apart by
+
+    def read(self, job: Job) -> dict[str, Any] | None:
+        """Return the result kept, `None` if there is none."""
+        return None
+
+    def write(self, job: Job, result: dict[str, Any]) -> dict[str, Any]:
+        """Keep the result and return what is kept."""
+        return result
+
+    def check(self, kept: list[Job], missing: list[Job]) -> None:
+        """Raise `ValueError` if data must be loaded anyway and are not those of the kept runs."""
+
+    def close(self) -> None:
+        """Do what is left to do once the sweep is over."""
+
+
+class Folder(Cache):
     """A cache for the versions, the models and the data that made it: all else is refused."""
 
     identified = ("model", "data")
 
     def __init__(self, path: Path) -> None:
         if path.exists() and not path.is_dir():
-            raise ValueError(
-                f"cache must be a folder, or a record that ends in .jsonl; got the file {path}."
-            )
+            raise ValueError(f"cache must be a folder, or end in .jsonl; got the file {path}.")
         path.mkdir(parents=True, exist_ok=True)
         self.path, manifest = path, path / "manifest.json"
         if not manifest.exists():
@@ -32,7 +52,7 @@ class Folder:
                 f"cache must say which versions made it; got {manifest}, which is damaged: "
                 f"{error}. Use another folder, or delete this one."
             ) from error
-        _check_same(manifest, made_by, versions())
+        check_same(_WANTED, manifest, made_by, versions())
 
     def read(self, job: Job) -> dict[str, Any] | None:
         """Return the result kept, `None` if there is none or it is damaged and thus set aside."""
@@ -51,19 +71,12 @@ class Folder:
             return None
         with lock:
             identity = job.identity()
-        _check_same(path, {key: result[key] for key in identity}, identity)
+        check_same(_WANTED, path, {key: result[key] for key in identity}, identity)
         return result
 
     def write(self, job: Job, result: dict[str, Any]) -> dict[str, Any]:
-        """Keep the result and return what is kept."""
         write(path_of(self.path, job), _encoded(job.settings() | result))
         return result
-
-    def check(self, jobs: list[Job], missing: list[Job]) -> None:
-        """Do nothing: `read` has compared all that is kept."""
-
-    def close(self) -> None:
-        """Do nothing: each file is as it stays."""
 
 
 def path_of(folder: Path, job: Job) -> Path:
@@ -79,13 +92,3 @@ def _text(path: Path) -> str:
     if not path.is_file():  # to read a pipe would wait for ever
         raise ValueError(f"cache must hold files; got {path}, which is none. Remove it.")
     return path.read_text(encoding="utf-8")
-
-
-def _check_same(path: Path, old: Any, new: Any) -> None:
-    """Raise `ValueError` naming the first place where what is in the cache differs."""
-    if difference := first_difference(old, new):
-        where, was, now = difference
-        raise ValueError(
-            f"cache must be of the same versions, model and data, or another folder; {path} has "
-            f"{where} {was!r}, this sweep {now!r}."
-        )

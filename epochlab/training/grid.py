@@ -16,7 +16,7 @@ from .. import _arguments
 from .._progress import progress
 from ..data.loading import Data
 from ..stopping.following import Rule, check_rule
-from .folders import Folder
+from .folders import Cache, Folder
 from .jobs import Job, forget, run_job
 from .listing import list_jobs
 from .machine import side_by_side
@@ -95,19 +95,13 @@ def sweep(
         jobs = [replace(job, stopping={"rule": rule, "monitor": monitor}) for job in jobs]
     if isinstance(executor, ProcessPoolExecutor):
         _check_picklable(build_model=build_model, data=data)
-    kept = None if cache is None else _open(cache, jobs[0])
-    results: dict[int, dict[str, Any]] = {}
-    if kept is not None:
-        jobs = [replace(job, identified=kept.identified) for job in jobs]
-        found = {number: kept.read(job) for number, job in enumerate(jobs)}
-        results = {number: result for number, result in found.items() if result is not None}
+    kept = _open(cache, jobs[0])
+    jobs = [replace(job, identified=kept.identified) for job in jobs]
+    results = {n: found for n, job in enumerate(jobs) if (found := kept.read(job)) is not None}
     missing = {number: job for number, job in enumerate(jobs) if number not in results}
-    if kept is not None:
-        kept.check([jobs[number] for number in results], list(missing.values()))
+    kept.check([jobs[number] for number in results], list(missing.values()))
 
     def run(job: Job) -> dict[str, Any]:
-        if kept is None:
-            return run_job(job)
         # Another process may have finished it since.
         return kept.read(job) or kept.write(job, run_job(job))
 
@@ -120,23 +114,23 @@ def sweep(
     try:
         with progress(total=len(jobs), initial=len(results)) as shown:
             for number, result in finished:
-                if executor is not None and kept is not None:
+                if executor is not None:
                     result = kept.write(jobs[number], result)
                 results[number] = result
                 shown.update()
     finally:
         finished.close()
         forget()
-        if kept is not None:
-            kept.close()
+        kept.close()
     in_order = sorted(range(len(jobs)), key=lambda number: jobs[number].position)
     return pd.DataFrame([row for n in in_order for row in _rows(jobs[n], results[n])])
 
 
-def _open(cache: str | os.PathLike[str], job: Job) -> Folder | Record:
-    path = _arguments.path(
-        "cache", cache, "the path of a folder, or of a record that ends in .jsonl"
-    )
+def _open(cache: str | os.PathLike[str] | None, job: Job) -> Cache:
+    if cache is None:
+        return Cache()
+    wanted = "the path of a folder, or of a record that ends in .jsonl"
+    path = _arguments.path("cache", cache, wanted)
     return Record(path, job) if path.suffix == ".jsonl" else Folder(path)
 
 
@@ -150,12 +144,10 @@ def _rows(job: Job, result: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield start | restored | measured | {"reason": result["reason"]}
 
 
-def _side_by_side(
-    jobs: dict[int, Job], run: Callable[[Job], dict[str, Any]], at_a_time: int
-) -> Results:
+def _side_by_side(jobs: dict[int, Job], run: Callable[[Job], dict[str, Any]], n: int) -> Results:
     """Run in threads: nearly all of a run is TensorFlow's, which leaves Python to the others."""
     stop = threading.Event()
-    executor = ThreadPoolExecutor(at_a_time, initializer=stop_with, initargs=(stop,))
+    executor = ThreadPoolExecutor(n, initializer=stop_with, initargs=(stop,))
     futures = {executor.submit(run, job): number for number, job in jobs.items()}
     try:
         for future in as_completed(futures):
@@ -175,11 +167,9 @@ def _elsewhere(jobs: dict[int, Job], executor: Executor) -> Results:
     try:
         for future in as_completed(futures):
             try:
-                result = future.result()
+                yield futures[future], future.result()
             except Exception as failed:
                 error = error or failed
-            else:
-                yield futures[future], result
     finally:
         for future in futures:
             future.cancel()
@@ -192,10 +182,8 @@ def _check_picklable(**functions: Any) -> None:
         try:
             pickle.dumps(function)
             # A notebook's own functions pickle by name, but a new process has no such module.
-            main = sys.modules["__main__"]
-            if getattr(function, "__module__", None) == "__main__" and not hasattr(
-                main, "__file__"
-            ):
+            in_main = getattr(function, "__module__", None) == "__main__"
+            if in_main and not hasattr(sys.modules["__main__"], "__file__"):
                 raise pickle.PicklingError("it was defined in a notebook or at a prompt")
         except Exception as error:
             raise ValueError(

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
@@ -41,34 +42,31 @@ class Job:
     def settings(self) -> dict[str, Any]:
         """Return in JSON what a cache tells this run from the others by."""
         settings = {"settings": self.point | self.training, "seed": self.seed}
-        settings |= {"curves": self.curves}
+        settings["curves"] = self.curves
         if self.stopping:
             settings["stopping"] = {name: repr(value) for name, value in self.stopping.items()}
         try:
             return json.loads(json.dumps(settings))
         except TypeError as error:
             raise TypeError(
-                f"grid must hold numbers, strings and lists of them to be kept in a cache; got "
-                f"{self.point!r}: {error}."
-            ) from None
+                f"grid must hold numbers, strings, lists; got {self.point!r}."
+            ) from error
 
     def load(self) -> Data:
         """Return the data, loaded again only if the last job's were others."""
         if self.data_id not in _loaded:
             data = self.data
             if not isinstance(data, Data):
-                with _undisturbed():
-                    keras.utils.set_random_seed(self.seed)
+                with _undisturbed(self.seed):
                     data = data(self.seed, **{key: self.point[key] for key in self.data_keys})
-                instance("what data returns", data, Data, "the Data that load_data returns")
+                instance("what data returns", data, Data, "a Data, from load_data or Data.of")
             _loaded.clear()
             _loaded[self.data_id] = data
         return _loaded[self.data_id]
 
     def build(self) -> keras.Model:
         """Return the model, with its weights where it takes the data."""
-        with _undisturbed():
-            keras.utils.set_random_seed(self.seed)
+        with _undisturbed(self.seed):
             model = self.build_model(**{key: self.point[key] for key in self.model_keys})
             instance("what build_model returns", model, keras.Model, "a keras.Model")
             # train says why, where a model does not take the data.
@@ -100,18 +98,15 @@ class Job:
             found["model"] = _identities[model_id]
         if "data" in self.identified:
             if self.data_id not in _identities:
-                data = self.load()
-                _identities[self.data_id] = {
-                    "description": repr(data),
-                    "sha256": data_digest(data),
-                }
+                described = {"description": repr(self.load()), "sha256": data_digest(self.load())}
+                _identities[self.data_id] = described
             found["data"] = _identities[self.data_id]
         return found
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let no other thread draw from the random numbers of this one: it gets others.
+def _undisturbed(seed: int) -> Iterator[None]:
+    """Seed all; let no other thread draw from the random numbers of this one: it gets others.
 
     dask draws from `random` whenever it estimates a size, and Keras its layers' seeds, so that
     weights would depend on the moment.
@@ -125,19 +120,13 @@ def _undisturbed() -> Iterator[None]:
         return draw
 
     others = {random: random.Random(), np.random: np.random.RandomState()}
-    functions = [
-        (module, name, getattr(module, name), getattr(other, name))
-        for module, other in others.items()
-        for name in module.__all__
-        if hasattr(other, name)
-    ]
-    try:
-        for module, name, function, other in functions:
-            setattr(module, name, divided(function, other))
+    with contextlib.ExitStack() as patches:
+        for module, other in others.items():
+            for name in set(dir(other)) & set(module.__all__):
+                draw = divided(getattr(module, name), getattr(other, name))
+                patches.enter_context(mock.patch.object(module, name, draw))
+        keras.utils.set_random_seed(seed)
         yield
-    finally:
-        for module, name, function, _ in functions:
-            setattr(module, name, function)
 
 
 _loaded: dict[tuple[Any, ...], Data] = {}  # one at most: the last job's data
@@ -180,9 +169,7 @@ def _measure(job: Job, model: keras.Model, data: Data) -> dict[str, Any]:
     )
     rows = run.epochs.to_dict("records")
     if both := rows[0].keys() & job.point.keys():
-        raise ValueError(
-            f"grid must not have a key of a metric's name; got {sorted(map(str, both))}."
-        )
+        raise ValueError(f"grid must have no metric's name as key; got {sorted(map(str, both))}.")
     restored = run.report.restored_epoch
     return {
         "epochs": run.report.epochs_run,

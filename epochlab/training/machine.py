@@ -30,9 +30,8 @@ def device() -> str:
     processor = names[0] if names else platform.processor() or platform.machine()
     gpus = tf.config.list_physical_devices("GPU")
     details = map(tf.config.experimental.get_device_details, gpus)
-    return "; ".join(
-        [f"{processor}, {cores()} cores", *(each.get("device_name", "GPU") for each in details)]
-    )
+    devices = [each.get("device_name", "GPU") for each in details]
+    return "; ".join([f"{processor}, {cores()} cores", *devices])
 
 
 def cores() -> int:

@@ -12,18 +12,19 @@ from ..data.loading import Data
 from ..steps import TrainingPlan
 from ..stopping.following import Rule, check_rule
 from ..stopping.monitors import check_mode
+from ..stopping.recorders import check_train_step
 
 
 def check_parts(data: Data, evaluate_test: bool) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return images and labels by the prefix that their measures have."""
+    """Return rows and labels by the prefix that their measures have."""
     names = {"": "train", "val_": "validation"} | ({"test_": "test"} if evaluate_test else {})
     parts = {}
     for prefix, name in names.items():
         x, y = parts[prefix] = getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
         if len(x) != len(y) or not len(x):
             raise ValueError(
-                f"data must have one label in y_{name} for each image in x_{name}, and at least "
-                f"one; got {len(y):,} labels for {len(x):,} images."
+                f"data must have one label in y_{name} for each row of x_{name}, and at least "
+                f"one; got {len(y):,} labels for {len(x):,} rows."
             )
     return parts
 
@@ -37,7 +38,7 @@ def check_model(model: keras.Model, data: Data) -> None:
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"model must take images of shape {x.shape[1:]} and have a loss and metrics for "
+            f"model must take rows of shape {x.shape[1:]} and have a loss and metrics for "
             f"labels of shape {y.shape[1:]} and type {y.dtype}; got: {reason}"
         ) from error
     if not model.trainable_variables:
@@ -46,20 +47,15 @@ def check_model(model: keras.Model, data: Data) -> None:
         classes, largest = y_pred.shape[-1], max(data.y_train.max(), data.y_validation.max())
         if largest >= classes:
             raise ValueError(
-                f"model must have an output for each class; got {classes} for labels up to "
-                f"{largest}."
+                f"model must have an output per class; got {classes}, label {largest}."
             )
 
 
 def check_rule_of(rule: Rule, monitor: str, model: keras.Model, validate_every: int | None) -> None:
     check_rule(rule)
     if validate_every is not None:
-        raise ValueError(
-            f"validate_every must be left out with a rule, which counts epochs; got "
-            f"{validate_every!r}."
-        )
-    names = list(model.get_metrics_result())
-    names += [f"val_{name}" for name in names]
+        raise ValueError(f"validate_every must be None with a rule; got {validate_every!r}.")
+    names = [prefix + name for prefix in ("", "val_") for name in model.get_metrics_result()]
     if monitor not in names:
         never = ": choosing on the test data spoils them" if "test_" in str(monitor) else ""
         raise ValueError(f"monitor must be one of {', '.join(names)}; got {monitor!r}{never}.")
@@ -72,15 +68,10 @@ def use_xla(model: keras.Model, jit_compile: bool | str) -> bool:
     if jit_compile != "auto":
         raise ValueError(f'jit_compile must be True, False or "auto"; got {jit_compile!r}.')
     layers = flatten_layers(model)  # those inside of other layers, too
-    if tf.config.list_logical_devices("GPU"):
-        return all(layer.supports_jit for layer in layers)
     # On a CPU, XLA is slow at convolutions and, up to four times, at drawing random numbers.
-    return all(
-        layer.supports_jit
-        and "Conv" not in type(layer).__name__
-        and not hasattr(layer, "seed_generator")
-        for layer in layers
-    )
+    slow = ("Conv" in type(x).__name__ or hasattr(x, "seed_generator") for x in layers)
+    fast = bool(tf.config.list_logical_devices("GPU")) or not any(slow)
+    return fast and all(layer.supports_jit for layer in layers)
 
 
 def make_plan(
@@ -88,22 +79,15 @@ def make_plan(
 ) -> tuple[TrainingPlan, int]:
     """Check the arguments; return the plan in whole epochs and the steps to run."""
     instance("model", model, keras.Model, "a keras.Model")
-    instance("data", data, Data, "the Data that load_data returns")
+    instance("data", data, Data, "a Data, from load_data or Data.of")
     if not model.compiled or model.optimizer is None:
         raise ValueError("model must be compiled, with an optimizer: call model.compile.")
-    if type(model).train_step is not keras.Model.train_step:
-        raise ValueError(
-            f"model must train as keras.Model does; got a {type(model).__name__} with a "
-            "train_step of its own: use fit."
-        )
+    check_train_step(model)
     if (epochs is None) == (steps is None):
         raise ValueError(f"give either epochs or steps; got epochs={epochs!r}, steps={steps!r}.")
     n_train = len(data.x_train)
     if integer("batch_size", batch_size) > n_train:
-        raise ValueError(
-            f"batch_size must be at most the number of training images ({n_train}); "
-            f"got {batch_size}."
-        )
+        raise ValueError(f"batch_size must be at most all rows ({n_train}); got {batch_size}.")
     steps = None if steps is None else integer("steps", steps)
     if epochs is None:
         epochs = -(-cast(int, steps) // -(-n_train // batch_size))

@@ -11,6 +11,8 @@ from ..data.loading import Data
 from ..steps import TrainingPlan
 from .preparing import check_model
 
+# Arrays of indices, a row per batch, each with the first row to run and the one after the last.
+Batches = list[tuple[np.ndarray, int, int]]
 _EVALUATION_BATCH = 2_000  # rows at once: fast, and a convolution's activations stay in memory
 
 
@@ -41,14 +43,8 @@ class Program:
         for size, count in sizes.items():
             self._call(x, y, np.zeros((count, size), np.int32), 0, 0)
 
-    def run(
-        self, x: tf.Tensor, y: tf.Tensor, batches: list[tuple[np.ndarray, int, int]]
-    ) -> np.ndarray:
-        """Train and return the loss of each step.
-
-        `batches` are arrays of indices, one row per batch, each with the first row to run and the
-        one after the last.
-        """
+    def run(self, x: tf.Tensor, y: tf.Tensor, batches: Batches) -> np.ndarray:
+        """Train and return the loss of each step."""
         parts = [
             self._call(x, y, order, first, last).numpy()[first:last]
             for order, first, last in batches

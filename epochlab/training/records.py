@@ -21,16 +21,17 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from .._files import first_difference, write
+from .._files import check_same, write
 from ..data.loading import Data
 from .digests import code_digest, data_digest
+from .folders import Cache
 from .jobs import Job, lock
 
 # What a run's line has beside keys, counts and measures.
 _OWN = ("seed", "limit", "seconds", "restored_epoch", "step", "reason", "data_sha256", "made_by")
 
 
-class Record:
+class Record(Cache):
     """A cache in one file, which several processes may fill at once."""
 
     identified = ("data",)
@@ -53,21 +54,18 @@ class Record:
         self._load()
 
     def read(self, job: Job) -> dict[str, Any] | None:
-        """Return the result kept, `None` if there is none."""
         with self._turn:
             self._load()
             run = self.runs.get(self._id(self._begun(job)))
         return None if run is None else self._result(run)
 
     def write(self, job: Job, result: dict[str, Any]) -> dict[str, Any]:
-        """Keep the result and return what is kept."""
         rows, begun = result["rows"], self._begun(job)
         names = [name for name in rows[0] if name not in ("epoch", "step")]
-        measures: dict[str, Any] = {name: [_short(row[name]) for row in rows] for name in names}
+        measures: dict[str, Any] = {name: _short(rows[0][name]) for name in names}
         if job.curves:
+            measures = {name: [_short(row[name]) for row in rows] for name in names}
             measures["step"] = [row["step"] for row in rows]
-        else:
-            measures = {name: values[0] for name, values in measures.items()}
         restored = {"restored_epoch": result["restored_epoch"]} if job.stopping else {}
         counts = {name: result[name] for name in ("epochs", "steps") if name not in begun}
         run = begun | counts | {"seconds": float(f"{result['seconds']:.4g}")} | restored | measures
@@ -88,7 +86,6 @@ class Record:
         return self._result(run)
 
     def check(self, kept: list[Job], missing: list[Job]) -> None:
-        """Raise `ValueError` if data must be loaded anyway and are not those of the kept runs."""
         if not missing:
             return
         with lock:
@@ -112,7 +109,7 @@ class Record:
 
     def _begun(self, job: Job) -> dict[str, Any]:
         """Return what a run's line begins with."""
-        point = json.loads(json.dumps(job.settings()["settings"]))
+        point = job.settings()["settings"]
         limit = [f"{k}={v}" for k, v in job.training.items() if k not in job.point]
         begun = {key: point[key] for key in self.header["keys"]} | {"seed": job.seed}
         return begun | ({"limit": limit[0]} if limit else {})
@@ -169,12 +166,8 @@ class Record:
 
     def _check(self, old: dict[str, Any], new: dict[str, Any]) -> None:
         """Raise `ValueError` naming the first place where a record differs from this sweep."""
-        if difference := first_difference({key: old[key] for key in new}, new):
-            where, was, now = difference
-            raise ValueError(
-                "cache must be a record of the same model, data and settings, or another path; "
-                f"{self.path} has {where} {was!r}, this sweep {now!r}."
-            )
+        wanted = "cache must be a record of the same model, data and settings, or another path"
+        check_same(wanted, self.path, {key: old[key] for key in new}, new)
 
     def _check_source(self, source: str) -> None:
         self._check({"source": self.header.setdefault("source", source)}, {"source": source})
@@ -193,11 +186,10 @@ class Record:
 
     def _place(self, run: dict[str, Any]) -> list[tuple[bool, float, str]]:
         """Return what to sort by: numbers as such and first, other keys as their text."""
-        values = [run[key] for key in (*self.header["keys"], "seed")]
-        texts = [not isinstance(value, (int, float)) for value in values]
+        values = (run[key] for key in (*self.header["keys"], "seed"))
         return [
-            (text, 0.0 if text else value, json.dumps(value) if text else "")
-            for text, value in zip(texts, values, strict=True)
+            (False, value, "") if isinstance(value, (int, float)) else (True, 0, json.dumps(value))
+            for value in values
         ]
 
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -20,10 +19,9 @@ import tensorflow as tf
 from .._arguments import instance, integer
 from ..data.loading import Data
 from ..steps import TrainingPlan
-from ..stopping.following import Rule, advance, begin, report
-from ..stopping.reports import StopReason, StopReport
+from ..stopping.following import Rule, StopReason, StopReport, advance, begin, report
 from .preparing import check_parts, check_rule_of, make_plan, use_xla
-from .program import program_of
+from .program import Batches, program_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +116,14 @@ def train(
     losses, rows, seconds, finite = [], [], 0.0, True
     follower = _Follower(rule, monitor, model)
     try:
-        for window in _windows(plan, steps, every, each_epoch=validate_every is None, seed=seed):
+        windows = _windows(plan, steps, every, each_epoch=validate_every is None, seed=seed)
+        for epoch, batches, done, validates in windows:
             started = time.perf_counter()
-            losses.append(program.run(x, y, window.batches))
+            losses.append(program.run(x, y, batches))
             seconds += time.perf_counter() - started
             finite = bool(np.isfinite(losses[-1]).all())
-            if window.validates or not finite:
-                row: dict[str, float] = {"epoch": window.epoch, "step": window.done - 1}
+            if validates or not finite:
+                row: dict[str, float] = {"epoch": epoch, "step": done - 1}
                 for prefix, part in on_device.items():
                     measured = program.evaluate(*part)
                     row |= {prefix + name: value for name, value in measured.items()}
@@ -133,35 +132,24 @@ def train(
                 follower.see(row)
             if follower.reason is not StopReason.EPOCHS or not finite:
                 break
-            _check_stopped()
+            if hasattr(_thread, "stop") and _thread.stop.is_set():
+                raise CancelledError
         model.optimizer.finalize_variable_values(model.trainable_variables)  # with use_ema
     finally:
         follower.restore()
 
-    reason = follower.reason if finite else StopReason.NON_FINITE
-    return Run(
-        steps=np.concatenate(losses),
-        epochs=pd.DataFrame(rows),
-        seconds=seconds,
-        compile_seconds=compile_seconds,
-        plan=plan,
-        report=follower.report(reason, window.epoch),
-    )
-
-
-class _Window(NamedTuple):
-    """Steps of one epoch that run without a break; `done` counts them since training began."""
-
-    epoch: int
-    batches: list[tuple[np.ndarray, int, int]]
-    done: int
-    validates: bool
+    ended = follower.report(follower.reason if finite else StopReason.NON_FINITE, epoch)
+    return Run(np.concatenate(losses), pd.DataFrame(rows), seconds, compile_seconds, plan, ended)
 
 
 def _windows(
     plan: TrainingPlan, steps: int, every: int, *, each_epoch: bool, seed: int
-) -> Iterator[_Window]:
-    """Cut the training at the end of each epoch, and after every `every` steps."""
+) -> Iterator[tuple[int, Batches, int, bool]]:
+    """Cut the training at the end of each epoch, and after every `every` steps.
+
+    Yields the epoch, the batches that run without a break, how many steps are done since training
+    began, and whether a validation comes next.
+    """
     per_epoch, n_full = plan.steps_per_epoch, plan.n_train // plan.batch_size
     done = 0
     while done < steps:
@@ -170,14 +158,14 @@ def _windows(
             order = np.random.default_rng([seed, epoch]).permutation(plan.n_train)
             full, short = np.split(order.astype(np.int32), [n_full * plan.batch_size])
         last = min(per_epoch, first + every - done % every, first + steps - done)
-        batches = []
+        batches: Batches = []
         if first < n_full:
             batches.append((full.reshape(n_full, -1), first, min(last, n_full)))
         if last > n_full:
             batches.append((short[None], 0, 1))
         done += last - first
         ends_epoch = each_epoch and last == per_epoch
-        yield _Window(epoch, batches, done, ends_epoch or done % every == 0 or done == steps)
+        yield epoch, batches, done, ends_epoch or done % every == 0 or done == steps
 
 
 class _Follower:
@@ -205,7 +193,7 @@ class _Follower:
         stopped_epoch = None if reason is StopReason.EPOCHS else epoch
         if self.rule is None:
             return StopReport(reason, epoch + 1, stopped_epoch)
-        return report(self.state, reason, stopped_epoch)
+        return report(self.state, reason, stopped_epoch, restored=True)
 
 
 _thread = threading.local()
@@ -214,8 +202,3 @@ _thread = threading.local()
 def stop_with(event: threading.Event) -> None:
     """Let what this thread trains from now on end with `CancelledError` once the event is set."""
     _thread.stop = event
-
-
-def _check_stopped() -> None:
-    if hasattr(_thread, "stop") and _thread.stop.is_set():
-        raise CancelledError
