@@ -25,7 +25,7 @@ def loads(name):
         both = (found["x_train"], found["y_train"]), (found["x_test"], found["y_test"])
     return lambda *arguments: both
 
-for name in ("mnist", "cifar10"):
+for name in sys.argv[2:]:
     getattr(keras.datasets, name).load_data = loads(name)
 runpy.run_path("copied.py", run_name="__main__")
 
@@ -37,25 +37,31 @@ assert plt.get_fignums(), "no figure was drawn"
 
 @pytest.fixture(scope="session")
 def arrays(tmp_path_factory):
-    """A folder with the arrays that Keras's loaders return."""
-    folder = tmp_path_factory.mktemp("arrays")
-    for name in ("mnist", "cifar10"):
-        images = find(name)
-        columns = (-1, 1) if name == "cifar10" else (-1,)
-        np.savez(
-            folder / name,
-            x_train=images.x_train,
-            y_train=images.y_train.reshape(columns),
-            x_test=images.x_test,
-            y_test=images.y_test.reshape(columns),
-        )
-    return folder
+    """A folder for the arrays that Keras's loaders return."""
+    return tmp_path_factory.mktemp("arrays")
+
+
+def store(name, arrays):
+    """Write the arrays of a data set."""
+    images = find(name)
+    columns = (-1, 1) if name == "cifar10" else (-1,)
+    np.savez(
+        arrays / name,
+        x_train=images.x_train,
+        y_train=images.y_train.reshape(columns),
+        x_test=images.x_test,
+        y_test=images.y_test.reshape(columns),
+    )
 
 
 def run(source, folder, arrays):
     (folder / "copied.py").write_text(source, encoding="utf-8")
+    loaded = [name for name in ("mnist", "cifar10") if name in source]
+    for name in loaded:
+        if not (arrays / f"{name}.npz").exists():
+            store(name, arrays)
     return subprocess.run(
-        [sys.executable, "-c", RUN, str(arrays)],
+        [sys.executable, "-c", RUN, str(arrays), *loaded],
         cwd=folder,
         env=os.environ | {"MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
