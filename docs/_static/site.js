@@ -12,7 +12,7 @@ document.addEventListener("DOMContentLoaded", () => {
     block.append(button);
   }
 
-  for (const table of document.querySelectorAll("table.docutils")) {
+  for (const table of document.querySelectorAll("article table:not(.dataframe)")) {
     const names = [...table.querySelectorAll("thead th")].map((head) => head.textContent.trim());
     table.classList.toggle("wide", names.length > 2);
     for (const row of table.querySelectorAll("tbody tr")) {
