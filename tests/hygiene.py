@@ -33,6 +33,7 @@ FRONT_SECTIONS = [
 # Not yet written anew: their exercises have no checkers, and what is to be copied is in code cells.
 OLD = {"05_large_batches", "06_learning_rate", "08_choosing_values", "10_more_devices"}
 OLD_SECTIONS = ["Copy this", "Exercises", "What people say", "References"]
+NO_ROWS = {FRONT_DOOR, "09_silent_mistakes"}  # no row of the ledger is theirs
 MOST_TO_COPY = 20
 
 # The "━" of a Keras bar follows a count ("32/32 ━━━"); model.summary() draws its frame with it too.
@@ -377,7 +378,7 @@ def to_copy(notebook: NotebookNode, code_too: bool = False) -> Iterator[tuple[st
 
 @rule
 def verdicts_are_generated(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    if path.stem in OLD | {FRONT_DOOR}:
+    if path.stem in OLD | NO_ROWS:
         return
     people = [cell.source for title, _, cell in with_sections(notebook) if title == SECTIONS[2]]
     if people and not any(GENERATED.search(source) for source in people):
