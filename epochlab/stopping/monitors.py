@@ -87,4 +87,7 @@ def check_mode(rule: Rule, monitor: str, model: keras.Model) -> None:
     """Raise `ValueError` for a rule whose mode is not the metric's."""
     mode = _keras.metric_mode(model, monitor)
     if mode not in (None, rule.mode):
-        raise ValueError(f'rule must have mode "{mode}" to monitor {monitor}; got {rule}.')
+        raise ValueError(
+            f'rule must have mode "{mode}" to monitor {monitor}; got {rule}, whose mode is '
+            f'"{rule.mode}".'
+        )
