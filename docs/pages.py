@@ -111,8 +111,9 @@ def section(path: Path, title: str) -> list[nbformat.NotebookNode]:
     return found
 
 
-def from_here(text: str) -> str:
+def from_here(text: str, path: Path) -> str:
     """Return a notebook's text as a page one folder above needs it: with links that lead there."""
+    text = text.replace("](#", f"]({path.name}#").replace("](<#", f"](<{path.name}#")
     return RELATIVE.sub(r"](\1notebooks/", text)
 
 
@@ -205,9 +206,13 @@ def api(this: SphinxDirective, topic: str) -> list[nodes.Node]:
     return parsed(this, "\n\n".join(blocks))
 
 
-def glossary(this: SphinxDirective) -> list[nodes.Node]:
-    cells = section(NOTEBOOKS / "00_start_here.ipynb", "Glossary")
-    return parsed(this, from_here("\n\n".join(cell.source for cell in cells)))
+def words(this: SphinxDirective) -> list[nodes.Node]:
+    """The glossary of the lessons, which stands in the first of them."""
+    start = NOTEBOOKS / "00_start_here.ipynb"
+    other = "The same word in other libraries"
+    texts = [cell.source for cell in section(start, "Glossary")]
+    texts += [f"## {other}", *(cell.source for cell in section(start, other))]
+    return parsed(this, from_here("\n\n".join(texts), start))
 
 
 def copy_this(this: SphinxDirective) -> list[nodes.Node]:
@@ -330,6 +335,6 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("builder-inited", copy_notebooks)
     app.connect("autodoc-process-signature", signature)
     app.connect("build-finished", name_controls)
-    for function in (play, api, glossary, copy_this, lessons, questions, verdicts):
+    for function in (play, api, words, copy_this, lessons, questions, verdicts):
         app.add_directive(function.__name__, directive(function))
     return {"parallel_read_safe": True}
