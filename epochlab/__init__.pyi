@@ -1,15 +1,15 @@
 from .checking.check_fit import check_fit as check_fit
 from .checking.finding import Finding as Finding
+from .claims import claim as claim
+from .claims import verdict as verdict
 from .data.loading import Data as Data
 from .data.loading import load_data as load_data
 from .evidence import Check as Check
 from .evidence import Interval as Interval
-from .evidence import claim as claim
 from .evidence import interval as interval
 from .evidence import paired_difference as paired_difference
 from .evidence import seeds as seeds
 from .evidence import share as share
-from .evidence import verdict as verdict
 from .exercises import Feedback as Feedback
 from .exercises import check_answer as check_answer
 from .plots.curves import plot_curves as plot_curves

@@ -10,7 +10,7 @@ from .. import _keras
 from ..stopping.callback import EarlyStopping
 from ..stopping.rules import Patience
 from .call import Call, Watch
-from .finding import STOPPING, Finding
+from .finding import MISTAKES, STOPPING, Finding
 
 _LATE = "fit raises a ValueError after the whole first epoch."
 _PATIENCE = f"{STOPPING}#Patience-decides-which-bump-ends-the-run"
@@ -66,6 +66,7 @@ def missing_monitor(call: Call) -> Iterator[Finding]:
             cause=f"{watch.kind} monitors {watch.monitor}, which will not be in the logs"
             f"{_why(call, watch.monitor)}.",
             cure=f"Monitor {_known(call)}; val_ needs validation data.",
+            see=f"{MISTAKES}#Early-stopping-by-val_acc",
         )
 
 

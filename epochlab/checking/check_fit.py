@@ -72,13 +72,13 @@ def check_fit(model: keras.Model, x: Any, y: Any = None, **fit_arguments: Any) -
     >>> check_fit(model, x, y, batch_size=4, epochs=4)
     []
     >>> findings = check_fit(model, x, y, batch_size=4, epochs=4, steps_per_epoch=10 // 4)
-    >>> print(*findings)  # doctest: +ELLIPSIS
-    short-epochs: The epochs run 2, 1, 2, 1 batches, and the log of a short one is that of
-             few batches.
+    >>> print(*findings)
+    short-epochs: The epochs run 2, 1, 2, 1 batches, and a short one logs the mean of few
+             batches.
       cause: One pass has 3 batches. With steps_per_epoch=2, Keras goes on with it in the
              next epoch; where it ends, the epoch ends.
       cure:  Leave steps_per_epoch out.
-      see:   notebooks/09_silent_mistakes.ipynb#steps_per_epoch-rounded-down-...
+      see:   notebooks/09_silent_mistakes.ipynb#steps_per_epoch-rounded-down
     """
     instance("model", model, keras.Model, "a keras.Model")
     for name in fit_arguments:

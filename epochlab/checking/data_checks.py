@@ -23,12 +23,12 @@ def short_epochs(call: Call) -> Iterator[Finding]:
         first = ", ".join(map(str, call.ran)) + (", …" if len(call.epochs) > len(call.ran) else "")
         yield Finding(
             "short-epochs",
-            symptom=f"The epochs run {first} batches, and the log of a short one is that of few "
+            symptom=f"The epochs run {first} batches, and a short one logs the mean of few "
             "batches.",
             cause=f"One pass has {call.batches} batches. With steps_per_epoch={call.steps}, Keras "
             "goes on with it in the next epoch; where it ends, the epoch ends.",
             cure="Leave steps_per_epoch out.",
-            see=f"{MISTAKES}#steps_per_epoch-rounded-down-makes-every-second-epoch-a-stub",
+            see=f"{MISTAKES}#steps_per_epoch-rounded-down",
         )
 
 
@@ -58,12 +58,13 @@ def spent_generator(call: Call) -> Iterator[Finding]:
         if isinstance(source.data, GeneratorType) and not source.steps and source.times > 1:
             yield Finding(
                 "spent-generator",
-                symptom=f"After the first of {source.times} times, only its first two batches are "
-                "used, again and again.",
+                symptom="After the first pass, only its first two batches are used, again and "
+                "again.",
                 cause=f"{source.name} is a Python generator, which ends once and for all, and "
                 "Keras keeps no more than the two batches that it looked at beforehand.",
                 cure="Hand over arrays, a PyDataset or a tf.data.Dataset, such as "
                 f"Dataset.from_generator; or a generator that never ends, with {source.argument}.",
+                see=f"{MISTAKES}#A-generator-for-four-epochs",
             )
 
 
@@ -123,7 +124,7 @@ def sorted_split(call: Call) -> Iterator[Finding]:
                 cause="y is in the order of its labels, and validation_split cuts off the end "
                 "before anything is shuffled.",
                 cure="Shuffle x and y together first, or pass validation_data.",
-                see=f"{MISTAKES}#validation_split-cuts-off-the-tail,-before-any-shuffling",
+                see=f"{MISTAKES}#validation_split-and-images-in-order",
             )
 
 

@@ -24,7 +24,7 @@ class Finding:
     symptom: str
     cause: str
     cure: str
-    see: str = f"{MISTAKES}#More-of-them,-one-line-each"
+    see: str = f"{MISTAKES}#More-of-them,-one-cell-each"
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.symptom}"]
