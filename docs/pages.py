@@ -256,7 +256,7 @@ def questions(this: SphinxDirective) -> list[nodes.Node]:
         opening, *cells = nbformat.read(path, 4).cells
         minutes = re.search(r"Reading takes .*?\.", opening.source)
         asked = [
-            f"- {found}"
+            f"- {found[0].upper()}{found[1:]}"
             for cell in cells
             if cell.cell_type == "markdown"
             for found in re.findall(r"\*\*Predict:\*\* (.*)", cell.source)
