@@ -176,6 +176,7 @@ def directive(function: Callable[..., list[nodes.Node]]) -> type[SphinxDirective
 
     class Made(SphinxDirective):
         optional_arguments = 1
+        final_argument_whitespace = True
 
         def run(self) -> list[nodes.Node]:
             self.env.note_reread()  # it shows what stands elsewhere
@@ -185,7 +186,7 @@ def directive(function: Callable[..., list[nodes.Node]]) -> type[SphinxDirective
 
 
 def parsed(this: SphinxDirective, text: str) -> list[nodes.Node]:
-    return this.parse_text_to_nodes(text, allow_section_headings=True)
+    return this.parse_text_to_nodes(text.strip(), allow_section_headings=True)
 
 
 def play(this: SphinxDirective, name: str) -> list[nodes.Node]:
@@ -206,13 +207,11 @@ def api(this: SphinxDirective, topic: str) -> list[nodes.Node]:
     return parsed(this, "\n\n".join(blocks))
 
 
-def words(this: SphinxDirective) -> list[nodes.Node]:
-    """The glossary of the lessons, which stands in the first of them."""
+def words(this: SphinxDirective, title: str) -> list[nodes.Node]:
+    """A section of the first lesson, which has the glossary."""
     start = NOTEBOOKS / "00_start_here.ipynb"
-    other = "The same word in other libraries"
-    texts = [cell.source for cell in section(start, "Glossary")]
-    texts += [f"## {other}", *(cell.source for cell in section(start, other))]
-    return parsed(this, from_here("\n\n".join(texts), start))
+    text = "\n\n".join(cell.source for cell in section(start, title))
+    return parsed(this, from_here(text, start))
 
 
 def copy_this(this: SphinxDirective) -> list[nodes.Node]:

@@ -71,7 +71,7 @@ def test_every_lesson_has_its_page_and_every_public_name_its_entry(site):
 
 def test_pages_made_from_the_lessons_are_not_empty(site):
     shown = {
-        "glossary": "patience",
+        "glossary": "effective batch size",
         "copy_this": "load_data",
         "teachers": "Reading takes",
         "lessons": "02_batch_size.html",
