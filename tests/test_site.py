@@ -206,7 +206,7 @@ def test_cards_of_a_world_are_those_measured_there(visit, site):
     assert page.locator(".verdict-card:visible").count() == everywhere
     page.get_by_label("photos").check()
     there = page.locator(".verdict-card.in-photos").count()
-    assert page.locator(".verdict-card:visible").count() == there < everywhere
+    assert page.locator(".verdict-card:visible").count() == there <= everywhere
     assert page.locator(".verdict-count").inner_text().startswith(f"{there} of {everywhere} ")
 
 
