@@ -69,10 +69,19 @@ def test_rule_data_set_check_and_plot_are_added_as_the_recipes_say(tmp_path):
 @pytest.mark.slow
 def test_skeleton_of_a_lesson_is_clean(tmp_path):
     (tmp_path / "notebooks").mkdir()
+    # The kernel finds the copy first, with the exercises of the page.
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "epochlab", tmp_path / "notebooks" / "epochlab", ignore=ignore)
+    with (tmp_path / "notebooks/epochlab/exercises.toml").open("a", encoding="utf-8") as file:
+        file.write("\n" + re.search(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1])
     put(tmp_path, *next(block for block in BLOCKS if block[0] == LESSON))
     python(tmp_path, LESSON)
     (path,) = (tmp_path / "notebooks").glob("*.ipynb")
     notebook = nbformat.read(path, 4)
-    NotebookClient(notebook, extra_arguments=["--IPKernelApp.capture_fd_output=False"]).execute()
+    NotebookClient(
+        notebook,
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--IPKernelApp.capture_fd_output=False"],
+    ).execute()
     nbformat.write(notebook, path)
     assert faults(path) == []
