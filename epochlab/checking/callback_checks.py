@@ -13,7 +13,7 @@ from .call import Call, Watch
 from .finding import MISTAKES, STOPPING, Finding
 
 _LATE = "fit raises a ValueError after the whole first epoch."
-_PATIENCE = f"{STOPPING}#Patience-decides-which-bump-ends-the-run"
+_PATIENCE = f"{STOPPING}#How-long-should-the-rule-wait?"
 
 
 def wrong_mode(call: Call) -> Iterator[Finding]:

@@ -138,7 +138,7 @@ def test_set(call: Call) -> Iterator[Finding]:
             symptom="The test score comes out too good, and nothing is left to tell.",
             cause=f"{watch.kind} chooses by {watch.monitor}, of the test set of {known}.",
             cure="Validate on a part of the training set, and test once, at the end.",
-            see=f"{STOPPING}#The-score-that-chose-the-epoch-flatters",
+            see=f"{STOPPING}#Which-score-may-you-report?",
         )
 
 
