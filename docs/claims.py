@@ -39,7 +39,7 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
             for line in cell.source.splitlines():
                 if line.startswith("#"):
                     section = line.lstrip("# ")
-                if said := re.fullmatch(r"\| ([\w-]+) \| (.+?) \| (.+?) \|(?: (.*) \|)?", line):
+                if said := re.fullmatch(r"\| ([\w-]+) \| (.+?) \| (.+?) \|(?: ?(.*?) ?\|)?", line):
                     people[said[1]] = said.groups()[1:]
         for output in cell.get("outputs", []):
             if found := output.get("data", {}).get(CLAIM_MIME):
