@@ -43,7 +43,7 @@ def check_answer(exercise: str, answer: Any = ...) -> Feedback:
     "02-2" and so on. Raises `ValueError` for an exercise that does not exist.
 
     >>> check_answer("02-1", 31)
-    ✗ Not yet. 1,000 / 32 is 31.25. The samples left over are a batch too, a short one.
+    ✗ Not yet. 1,000 / 32 is 31.25. The images left over are a batch too, a short one.
     >>> check_answer("02-1", 32).right
     True
     """
