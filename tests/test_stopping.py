@@ -950,5 +950,7 @@ def test_what_are_no_curves_is_refused_by_sweep_rules(curves):
 def test_a_missing_monitor_is_named():
     with pytest.raises(ValueError, match="columns epoch, val_acc; got .'rate', 'seed', 'epoch'"):
         sweep_rules(TABLE, [Patience(0)], monitor="val_acc")
-    with pytest.raises(ValueError, match="values must not be negative for GeneralizationLoss.*-0.5"):
+    with pytest.raises(
+        ValueError, match="values must not be negative for GeneralizationLoss.*-0.5"
+    ):
         sweep_rules([[0.5], [-0.5]], [GeneralizationLoss(1)])
