@@ -82,8 +82,9 @@ def assert_declared(sources, declared):
     folders = [ROOT / "tests", ROOT / "docs", ROOT / "notebooks"]
     ours = {"epochlab", *(path.stem for folder in folders for path in folder.rglob("*.py"))}
     for source in sources:
+        # What is not installed is taken to have the name of its module.
         for module in set(imported(ast.parse(source))) - set(sys.stdlib_module_names) - ours:
-            owners = {owner.lower().replace("_", "-") for owner in distributions.get(module, [])}
+            owners = {owner.lower().replace("_", "-") for owner in distributions.get(module, [module])}
             assert owners & declared, f"{module} is imported, but not among {sorted(declared)}"
 
 
