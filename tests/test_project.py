@@ -84,7 +84,8 @@ def assert_declared(sources, declared):
     for source in sources:
         # What is not installed is taken to have the name of its module.
         for module in set(imported(ast.parse(source))) - set(sys.stdlib_module_names) - ours:
-            owners = {owner.lower().replace("_", "-") for owner in distributions.get(module, [module])}
+            owners = distributions.get(module, [module])
+            owners = {owner.lower().replace("_", "-") for owner in owners}
             assert owners & declared, f"{module} is imported, but not among {sorted(declared)}"
 
 
