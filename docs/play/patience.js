@@ -22,7 +22,7 @@
       const [cx, cy] = points[epoch - 1];
       play.svg("circle", { cx, cy, r: 7, fill: color }, svg);
       const end = cx > 480 ? "end" : cx < 160 ? "start" : "middle";
-      play.svg("text", { x: cx, y: cy + dy, "text-anchor": end }, svg).textContent = text;
+      play.svg("text", { x: cx, y: Math.max(cy + dy, chart.top + 10), "text-anchor": end }, svg).textContent = text;
     };
     mark(report.restored, `restores ${report.restored}`, "var(--a)", 26);
     mark(ran, report.stopped ? `stops after ${ran}` : "never stops", "var(--b)", -14);
