@@ -20,6 +20,7 @@ from epochlab.plots.style import DESCRIPTION
 
 DOCS = Path(__file__).parent
 NOTEBOOKS = DOCS.parent / "notebooks"
+LESSONS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 STUB = DOCS.parent / "epochlab" / "__init__.pyi"
 # What a lesson lets the reader play with, before its exercises.
 PLAY = {
@@ -65,9 +66,8 @@ def copied(path: Path) -> nbformat.NotebookNode:
         elif path.parent != NOTEBOOKS:
             cell.metadata["tags"] = [*tags, "hide-input"]
             cell.metadata["mystnb"] = prompts("how it is measured")
-        if (
-            cell.cell_type == "code"
-        ):  # Outputs describes figures, whether their notebook does or not
+        if cell.cell_type == "code":
+            # Outputs describes figures, whether their notebook does or not.
             cell.outputs = [output for output in cell.outputs if not describes(output)]
         cells.append(cell)
     notebook.cells = cells
@@ -217,7 +217,7 @@ def words(this: SphinxDirective, title: str) -> list[nodes.Node]:
 def copy_this(this: SphinxDirective) -> list[nodes.Node]:
     """All that lessons offer to copy."""
     texts = []
-    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+    for path in LESSONS:
         blocks = []
         for cell in section(path, "Copy this"):
             is_code = cell.cell_type == "code"
@@ -239,7 +239,7 @@ def question(path: Path) -> str:
 def lessons(this: SphinxDirective) -> list[nodes.Node]:
     """Each lesson with its question and its answer."""
     texts = []
-    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+    for path in LESSONS:
         opening = nbformat.read(path, 4).cells[0].source
         answer = re.search(r"\*\*(.+?)\*\*", opening, re.DOTALL)
         texts.append(
@@ -251,7 +251,7 @@ def lessons(this: SphinxDirective) -> list[nodes.Node]:
 def questions(this: SphinxDirective) -> list[nodes.Node]:
     """Each lesson with its minutes and what it lets its readers predict."""
     texts = []
-    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+    for path in LESSONS:
         opening, *cells = nbformat.read(path, 4).cells
         minutes = re.search(r"Reading takes .*?\.", opening.source)
         asked = [

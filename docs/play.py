@@ -19,7 +19,6 @@ from epochlab import (
     GeneralizationLoss,
     Patience,
     Rule,
-    TrainingPlan,
     difference,
     interval,
     replay,
@@ -52,9 +51,8 @@ def budget_data() -> dict[str, Any]:
             if (RUNS / f"budget_{world}_{budget}.jsonl").exists():
                 table = runs(f"budget_{world}_{budget}")
                 limit = table["limit"].iloc[0].partition("=")[2]
-                unit = "epochs" if budget == "epochs" else "updates"
                 found.setdefault(world, {})[budget] = {
-                    "text": f"{limit} {unit} for all",
+                    "text": f"{limit} {budget} for all",
                     "names": NAMES,
                     "optimizers": dict(optimizers(table)),
                 }
@@ -155,7 +153,7 @@ def descent_data() -> dict[str, Any]:
         "rows": rows.tolist(),
         "start": [-1.4, -1.1],
         "end": [2.6, 1.525],
-        "size": [-1.0, 0.8],
+        "begin": [-1.0, 0.8],
         "lowest": float(residual[0] / len(y)),
         "contours": [
             {
@@ -172,7 +170,7 @@ DATA = {
     "budget": budget_data,
     "patience": curves,
     "stop": curves,
-    "calculator": lambda: TrainingPlan(1_000, 32, 5).total_updates,
+    "calculator": lambda: None,  # computes for itself, as TrainingPlan does
     "descent": descent_data,
 }
 

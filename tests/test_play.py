@@ -218,7 +218,7 @@ def test_descent_makes_the_steps_that_numpy_makes(page, batch_size):
     last = {tuple(np.round(run["path"][-1], 6)) for run in runs}
     assert len(last) == (1 if batch_size == 150 else 5)  # all samples: no luck in the path
     for run in runs:
-        weights = np.array(data["size"])
+        weights = np.array(data["begin"])
         assert len(run["path"]) > 4 and len(run["seen"]) == (len(run["path"]) - 1) * batch_size
         for place, batch in zip(
             run["path"][1:], np.reshape(run["seen"], (-1, batch_size)), strict=True

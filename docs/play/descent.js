@@ -2,7 +2,7 @@
   const form = section.querySelector("form"), svg = section.querySelector("svg");
   const said = section.querySelector(".said"), counters = section.querySelector(".counters");
   const [step, go, reset] = section.querySelectorAll("button"), shown = section.querySelector("output");
-  const { rows, start, end, size, contours } = data, n = rows.length, most = 20 * n;
+  const { rows, start, end, begin, contours } = data, n = rows.length, most = 20 * n;
   const place = ([a, b]) => [((a - start[0]) / (end[0] - start[0])) * 640, 420 - ((b - start[1]) / (end[1] - start[1])) * 420];
   let runs = [], clock = 0, timer = null; // the clock counts samples
 
@@ -29,7 +29,7 @@
     pause();
     clock = 0;
     runs = [...Array(Number(play.chosen(form, "runs"))).keys()].map((seed) => ({
-      next: random(seed + 1), order: [], at: 0, seen: [], path: [[...size]], gone: false,
+      next: random(seed + 1), order: [], at: 0, seen: [], path: [[...begin]], gone: false,
     }));
     draw();
     say();
@@ -89,10 +89,10 @@
   }
   function say() {
     const [run] = runs, updates = run.path.length - 1, now = lost(run.path.at(-1));
-    const who = runs.length > 1 ? `Of ${runs.length} runs, ${runs.filter((r) => r.gone || !(lost(r.path.at(-1)) < 2 * lost(size))).length} flew away.` : "";
+    const who = runs.length > 1 ? `Of ${runs.length} runs, ${runs.filter((r) => r.gone || !(lost(r.path.at(-1)) < 2 * lost(begin))).length} flew away.` : "";
     let text;
     if (!updates) text = "The cross is the lowest point. Where will the path go? Choose a batch size and a rate, then run.";
-    else if (run.gone || !(now < 2 * lost(size))) text = `The steps overshoot: each lands farther away than the one before. Rate ${rate()} is too large for a batch of ${batchSize()}.`;
+    else if (run.gone || !(now < 2 * lost(begin))) text = `The steps overshoot: each lands farther away than the one before. Rate ${rate()} is too large for a batch of ${batchSize()}.`;
     else text = `Batch of ${batchSize()}, rate ${rate()}: after ${play.count(updates)} ${updates === 1 ? "update" : "updates"} and ${play.count(run.seen.length)} samples the loss is ${now.toFixed(3)}; the lowest possible is ${data.lowest.toFixed(3)}.`;
     said.textContent = `${text} ${who}`.trim();
     svg.setAttribute("aria-label", `A map of the loss over two weights, with the path of the steps. ${said.textContent}`);
