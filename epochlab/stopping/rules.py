@@ -268,6 +268,9 @@ def _share(combined: Rule, rules: tuple[Rule, ...]) -> None:
 def _generalization_loss(rule: Rule, state: State) -> np.ndarray:
     last = state.values[-1]
     if (last < 0).any():
-        raise ValueError(f"values must not be negative for {rule}; got {np.nanmin(last)}.")
+        raise ValueError(
+            f"values must be errors that are never negative for {rule}; got {np.nanmin(last)} "
+            f"after epoch {state.epoch + 1}."
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         return 100 * (last / state.best_value - 1)

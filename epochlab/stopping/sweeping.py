@@ -66,8 +66,11 @@ def _sweep_table(table: pd.DataFrame, rules: list[Rule], monitor: str) -> pd.Dat
     needed = ["epoch", monitor]
     if any(rule.needs_train_values for rule in rules):
         needed.append("loss")
-    if not set(needed) <= set(table):
-        raise ValueError(f"curves must have the columns {', '.join(needed)}; got {list(table)}.")
+    if missing := [name for name in needed if name not in table]:
+        raise ValueError(
+            f"curves must have the columns {', '.join(needed)}; got none of name "
+            f"{', '.join(missing)}, but {', '.join(map(str, table))}."
+        )
     if table.empty:
         raise ValueError("curves must hold at least one curve; got a table without rows.")
     columns = list(table)
