@@ -76,6 +76,22 @@ def world_cells(entry: dict[str, Any]) -> list[str]:
     return cells
 
 
+def answer(entry: dict[str, Any]) -> str:
+    """Return a verdict on lines of its own for what is so, what is not, and what is undecided."""
+    readings: dict[str, list[str]] = {}
+    for reading, outcomes in entry["outcome"].items():
+        by_world = outcomes if isinstance(outcomes, dict) else {"": outcomes}
+        for word in ("yes", "no", "undecided"):
+            if worlds := [world for world, outcome in by_world.items() if outcome == word]:
+                where = f" ({', '.join(worlds)})" if "" not in worlds else ""
+                readings.setdefault(word, []).append(f"if {reading}{where}")
+    return "<br>".join(
+        f"**{word.capitalize()}**, {', or '.join(readings[word])}."
+        for word in ("yes", "no", "undecided")
+        if word in readings
+    )
+
+
 def _is_evidence(entry: dict[str, Any]) -> bool:
     return entry["path"].parent.name == "evidence"
 
@@ -106,7 +122,7 @@ def page(found: list[dict[str, Any]]) -> str:
             row,
             entry["people"],
             *world_cells(entry),
-            f"**{entry['verdict']}**",
+            answer(entry),
             entry["instead"],
             link(entry),
         )
@@ -120,7 +136,7 @@ def page(found: list[dict[str, Any]]) -> str:
     def listed(chosen: list[dict[str, Any]]) -> str:
         return table(head, *((e["sentence"], e["evidence"], link(e)) for e in chosen))
 
-    columns = ("row", "people say", *WORLDS, "verdict", "what is right", "where")
+    columns = ("row", "people say", *WORLDS, "is it so?", "what is right", "where")
     failed = (ROOT / "docs" / "failed_or_moved.md").read_text(encoding="utf-8")
     return "\n".join(
         [
@@ -142,8 +158,8 @@ def with_tables(text: str, verdicts: dict[str, dict[str, Any]], base: str = "") 
     def written(match: re.Match[str]) -> str:
         rows = [verdicts[row] for row in match[1].split() if row in verdicts]
         shown = table(
-            ("people say", "verdict", "what is right", "where"),
-            *((e["people"], f"**{e['verdict']}**", e["instead"], link(e, base)) for e in rows),
+            ("people say", "is it so?", "what is right", "where"),
+            *((e["people"], answer(e), e["instead"], link(e, base)) for e in rows),
         )
         return f"<!-- python docs/claims.py {match[1]} -->\n{shown}\n<!-- end -->"
 
