@@ -36,11 +36,14 @@ RULES: dict[str, Rule] = {
 }
 
 
-def runs(name: str) -> pd.DataFrame:
-    """Return the recorded runs of a part of a study, without those of the search for a rate."""
+def runs(name: str, *, search: bool = False) -> pd.DataFrame:
+    """Return the recorded runs of a part of a study, or those of its search for a rate.
+
+    The search has seeds of its own, from 1,000 on.
+    """
     _, *lines = (RUNS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     table = pd.DataFrame(map(json.loads, lines))
-    return table[table["seed"] < 1_000].reset_index(drop=True)
+    return table[(table["seed"] >= 1_000) == search].reset_index(drop=True)
 
 
 def budget_data() -> dict[str, Any]:
@@ -50,20 +53,24 @@ def budget_data() -> dict[str, Any]:
         for budget in ("epochs", "updates"):
             if (RUNS / f"budget_{world}_{budget}.jsonl").exists():
                 table = runs(f"budget_{world}_{budget}")
+                search = runs(f"budget_{world}_{budget}", search=True)
                 limit = table["limit"].iloc[0].partition("=")[2]
                 found.setdefault(world, {})[budget] = {
                     "text": f"{limit} {budget} for all",
                     "names": NAMES,
-                    "optimizers": dict(optimizers(table)),
+                    "optimizers": dict(optimizers(table, search)),
                 }
     return found
 
 
-def optimizers(table: pd.DataFrame) -> Iterator[tuple[str, dict[int, Any]]]:
+def optimizers(table: pd.DataFrame, search: pd.DataFrame) -> Iterator[tuple[str, dict[int, Any]]]:
+    """Yield each optimizer with its batch sizes. The best rate is the one its search chose."""
+    keys = ["batch_size", "learning_rate"]
     for optimizer in (name for name in NAMES if name in set(table["optimizer"])):
         of_optimizer = table[table["optimizer"] == optimizer]
-        means = of_optimizer.groupby(["batch_size", "learning_rate"])["test_accuracy"].mean()
-        chosen = {size: means[size].idxmax() for size in means.index.unique("batch_size")}
+        means = of_optimizer.groupby(keys)["test_accuracy"].mean()
+        tried = search[search["optimizer"] == optimizer].groupby(keys)["val_accuracy"].mean()
+        chosen = {size: tried[size].idxmax() for size in tried.index.unique("batch_size")}
         first = max(chosen, key=lambda size: means[size][chosen[size]])
         best = pick(of_optimizer, first, chosen[first])
         yield (
