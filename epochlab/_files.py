@@ -67,8 +67,8 @@ def _is_row(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
-def check_same(wanted: str, path: Path, old: Any, new: Any, what: str = "this sweep") -> None:
-    """Raise `ValueError` naming the first place where what is kept at `path` differs from now."""
+def check_same(wanted: str, path: Path, old: Any, new: Any) -> None:
+    """Raise `ValueError` naming the first place where a cache at `path` differs from a sweep."""
     if difference := first_difference(old, new):
         where, was, now = difference
-        raise ValueError(f"{wanted}; {path} has {where} {was!r}, {what} {now!r}.")
+        raise ValueError(f"{wanted}; {path} has {where} {was!r}, this sweep {now!r}.")

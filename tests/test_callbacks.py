@@ -683,20 +683,20 @@ def other_optimizer():
 def test_a_state_of_something_else_is_refused_and_left_alone(state):
     before = (state / "state.npz").read_bytes()
     for change, model, message in (
-        ({"rule": Patience(4)}, regularized(), "has rule.*patience=2.*patience=4"),
-        ({"rule": Patience(2, min_delta=0.1)}, regularized(), "has rule"),
-        ({"rule": Target(0.1)}, regularized(), "has rule.*Patience.*Target"),
-        ({"initial_epoch": 1}, regularized(), "has initial_epoch 0, this run 1"),
-        ({}, regularized(17), r"has model.*dense/kernel \(5, 16\) float32.*\(5, 17\) float32"),
-        ({}, other_optimizer(), "has model.*optimizer Adam.*optimizer SGD"),
+        ({"rule": Patience(4)}, regularized(), "same rule.*patience=2.*patience=4"),
+        ({"rule": Patience(2, min_delta=0.1)}, regularized(), "same rule"),
+        ({"rule": Target(0.1)}, regularized(), "same rule.*Patience.*Target"),
+        ({"initial_epoch": 1}, regularized(), "same initial_epoch.*has 0, this run 1"),
+        ({}, regularized(17), r"same model.*dense/kernel \(5, 16\) float32.*\(5, 17\) float32"),
+        ({}, other_optimizer(), "same model.*optimizer Adam.*optimizer SGD"),
     ):
         weights = model.get_weights()
         with pytest.raises(ValueError, match=message):
             fit_state(model, state, **change)
         assert same(model.get_weights(), weights)
     for change, message in (
-        ({"monitor": "loss"}, "has monitor 'val_loss', this run 'loss'"),
-        ({"restore_best_weights": False}, "has restore_best_weights"),
+        ({"monitor": "loss"}, "same monitor.*has 'val_loss', this run 'loss'"),
+        ({"restore_best_weights": False}, "same restore_best_weights"),
     ):
         stopping = EarlyStopping(rule=Patience(2), state_path=state, **change)
         with pytest.raises(ValueError, match=message):
@@ -786,7 +786,7 @@ def test_the_keywords_go_on_as_a_rule_does(tmp_path):
         assert getattr(stopping, name) == getattr(expected, name)
     for change in ({"patience": 4}, {"mode": "max"}, {"min_delta": 0.1}):
         [(name, value)] = change.items()
-        with pytest.raises(ValueError, match=f"has {name} .*, this run {value!r}"):
+        with pytest.raises(ValueError, match=f"same {name}, .*, this run {value!r}"):
             run(tmp_path / "parts", 9, **change)
 
 
@@ -802,7 +802,7 @@ def test_a_state_of_another_format_is_refused_and_left_alone(state):
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
         np.savez(path, **arrays)
         before = path.read_bytes()
-        with pytest.raises(ValueError, match="state.npz .*is of another version.*Move it away"):
+        with pytest.raises(ValueError, match="state_path .*state.npz is of another.*Move it away"):
             fit_state(regularized(), state)
         assert path.read_bytes() == before
 
@@ -850,7 +850,7 @@ def test_a_second_process_is_refused_by_name_and_writes_nothing(state):
         lambda: model.fit(X, Y, epochs=4, callbacks=[stopping], **PLAIN, **VALIDATION),
     )
     for fit in fits:
-        with pytest.raises(ValueError, match=f"a process uses {state}"):
+        with pytest.raises(ValueError, match=f"{state} is in use by one that is still running"):
             fit()
     assert contents() == before and model.optimizer.iterations == 0
     process.kill()  # with -9: no code of its own releases anything
@@ -974,7 +974,7 @@ def test_bad_calls_are_refused_before_anything_runs(model, tmp_path):
             TypeError,
             "got a CallbackList",
         ),
-        ((model, X, Y, 8, 1, 0, two), ValueError, "one state_path at most; got 2"),
+        ((model, X, Y, 8, 1, 0, two), ValueError, "at most one EarlyStopping.*got 2"),
     ):
         with pytest.raises(error, match=message):
             fit_interruptible(*arguments)

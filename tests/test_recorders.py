@@ -215,9 +215,9 @@ def test_arrays_of_several_inputs_and_outputs():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((X, Y[:-1]), ValueError, "x and y must be of one length.*21, 22"),
-        (({"a": X, "b": X[:3]}, Y), ValueError, r"of one length.*got \[3, 22\]"),
-        ((X[:0], Y[:0]), ValueError, r"at least 1; got \[0\]"),
+        ((X, Y[:-1]), ValueError, "x and y must be arrays of one length.*lengths 21, 22"),
+        (({"a": X, "b": X[:3]}, Y), ValueError, "lengths 3, 22"),
+        ((X[:0], Y[:0]), ValueError, "at least 1; got the lengths 0"),
         ((3, Y), TypeError, r"x must be an array; got 3 \(int\)"),
         ((X, "abc"), TypeError, "y must be an array; got 'abc'"),
         (([], []), ValueError, r"x must be an array; got \[\], which holds none"),

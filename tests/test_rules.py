@@ -290,7 +290,7 @@ def test_new_rules_stop_train_and_fit_and_go_on_from_a_file(tmp_path):
     assert fit(tmp_path / "parts", 2).reason == "epochs"
     assert fit(tmp_path / "parts", 9) == whole
     other = EarlyStopping(rule=AnyOf(Epochs(5)), state_path=tmp_path / "parts")
-    with pytest.raises(ValueError, match=r"this run.*Epochs\(number=4\).*Epochs\(number=5\)"):
+    with pytest.raises(ValueError, match=r"same rule.*Epochs\(number=4\).*Epochs\(number=5\)"):
         fit_interruptible(linear(), data.x_train, data.y_train, callbacks=[other], verbose=0)
 
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from helpers import printed
 
 from epochlab import (
@@ -23,6 +24,7 @@ from epochlab import (
     StopReport,
     SuccessiveIncreases,
     Target,
+    Warmup,
     replay,
     sweep_rules,
 )
@@ -441,6 +443,20 @@ def test_successive_increases_by_hand():
     assert stopped([1.0, 2.0, None], SuccessiveIncreases(2, strip=1)) is None
     assert stopped([1.0, 5.0, 0.5, 2.0, None], SuccessiveIncreases(1, strip=2)) is None
     assert stopped([0.5, 1.0, 2.0, None], SuccessiveIncreases(1, strip=2)) == 3
+
+
+@pytest.mark.parametrize("number", [np.uint8, np.array, tf.constant])
+def test_counts_of_any_library_become_those_of_python(number):
+    """-np.uint8(100) is 156, and three of them are 44."""
+    rising, up = np.arange(1.0, 301.0), partial(SuccessiveIncreases, 2)
+    rule = SuccessiveIncreases(number(2), strip=number(100))
+    assert rule == up(strip=100) and repr(rule) == repr(up(strip=100)) and hash(rule)
+    assert stopped(rising, rule) == 299
+    rule, losses = ProgressQuotient(0.5, strip=number(200)), [1.0] * 56 + [0.5] * 144
+    assert stopped([1.0, *[1.5] * 199], rule, train_values=losses) is None  # PQ is 0.18
+    rule = Patience(number(2), start_from_epoch=number(1))
+    assert rule == Patience(2, start_from_epoch=1) and hash(rule)
+    assert Warmup(rule, number(3)) == Warmup(rule, 3)
 
 
 def known(values):
@@ -882,7 +898,7 @@ def test_bad_curves_and_rules_are_refused_by_replay(arguments, error, message):
 @pytest.mark.parametrize(
     ("rest", "error", "message"),
     [
-        ({"train_values": [0.5]}, ValueError, "train_values must hold 2 losses; got 1"),
+        ({"train_values": [0.5]}, ValueError, r"train_values must be as long.*\(2\); got 1"),
         ({"train_values": [0.5, None]}, ValueError, "train_values must have a number.*got None"),
         ({"train_values": []}, ValueError, "train_values must be a list.*got none"),
         ({"train_values": "ab"}, TypeError, "train_values must be a list.*got 'ab'"),

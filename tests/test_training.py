@@ -679,7 +679,7 @@ untested = replace(DATA, y_test=DATA.y_test[:0])
     [
         (lambda: keras.Sequential(dense()), DATA, ONE_EPOCH, ValueError, "model must be compiled"),
         (lambda: compiled(keras.Sequential([])), DATA, ONE_EPOCH, ValueError, "model must "),
-        (lambda: compiled(OwnStep(dense())), DATA, ONE_EPOCH, ValueError, "train_step of its own"),
+        (lambda: compiled(OwnStep(dense())), DATA, ONE_EPOCH, ValueError, "of its own: use fit"),
         (other_shape, DATA, ONE_EPOCH, ValueError, r"model must take rows of shape \(6, 6, 1\)"),
         (without_weights, DATA, ONE_EPOCH, ValueError, "model must have weights to train"),
         (object, DATA, ONE_EPOCH, TypeError, "model must be a keras.Model"),
@@ -704,7 +704,7 @@ untested = replace(DATA, y_test=DATA.y_test[:0])
                 replace(DATA, **{part: late}),
                 ONE_EPOCH,
                 ValueError,
-                "got 4, label 4",
+                "got 4 for labels up to 4",
             )
             for part in ("y_train", "y_validation")
         ),
@@ -713,7 +713,7 @@ untested = replace(DATA, y_test=DATA.y_test[:0])
             replace(DATA, y_train=late),
             ONE_EPOCH,
             ValueError,
-            "model must have an output per class",
+            "model must have an output for each class",
         ),
         *(
             (build, replace(DATA, **{part: short}), ONE_EPOCH, ValueError, message)
@@ -723,7 +723,7 @@ untested = replace(DATA, y_test=DATA.y_test[:0])
                 ("x_validation", DATA.x_validation[:9], "x_validation, and.*70 labels for 9"),
             )
         ),
-        (build, nothing_to_validate, ONE_EPOCH, ValueError, "got 0 labels for 0 rows"),
+        (build, nothing_to_validate, ONE_EPOCH, ValueError, "at least one; got 0 labels for 0 ro"),
         (build, untested, TESTED, ValueError, "y_test for each row of x_test.*0 labels for 70"),
         (build, DATA, {}, ValueError, "either epochs or steps; got epochs=None, steps=None"),
         (build, DATA, {"epochs": 2, "steps": 3}, ValueError, "got epochs=2, steps=3"),

@@ -199,8 +199,8 @@ class EarlyStopping(keras.callbacks.Callback):
             reason = StopReason.OTHER if finite else StopReason.NON_FINITE
         if rows and not self._appeared:
             found = ", ".join(sorted(rows[-1][1]))
-            text = f"{self.monitor} never was in the logs; there were {found}."
-            warnings.warn(text, stacklevel=2)
+            text = f"{self.monitor} never was in the logs, so no epoch was the best; there were"
+            warnings.warn(f"{text} {found}.", stacklevel=2)
         self._end(reason)
 
     def _end(self, reason: StopReason) -> None:
@@ -264,7 +264,10 @@ class EarlyStopping(keras.callbacks.Callback):
         known = _keras.metric_mode(self.model, self.monitor) if self.mode == "auto" else self.mode
         self._direction = self._direction or known
         if self._direction is None:
-            raise ValueError(f'mode must be "min" or "max" to monitor {self.monitor}; got "auto".')
+            raise ValueError(
+                f'mode must be "min" or "max" to monitor {self.monitor}, of which Keras does not '
+                'know what is better; got "auto".'
+            )
 
     def _refuse_monitor(self, names: Iterable[str]) -> None:
         raise ValueError(

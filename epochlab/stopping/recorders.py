@@ -61,7 +61,10 @@ class BatchRecorder(keras.callbacks.Callback):
         samples = samples_after - samples_before
         if not samples:
             kind = type(self.model).__name__
-            raise ValueError(f"model must count its loss as keras.Model does; got a {kind}.")
+            raise ValueError(
+                f"model must count its loss as keras.Model does; got a {kind} of which no loss is "
+                "known after a batch."
+            )
         # The last group of an epoch may be short, which `batch` does not tell.
         last = min(batch, (self.params.get("steps") or batch + 1) - 1)
         self._rows.append((self._epoch, self._first + last, samples, (after - before) / samples))
@@ -71,11 +74,11 @@ class BatchRecorder(keras.callbacks.Callback):
         return (0.0, 0) if tracker is None else (float(tracker.total), int(tracker.count))
 
 
-def check_train_step(model: keras.Model) -> None:
+def check_train_step(model: keras.Model, instead: str = "") -> None:
     if type(model).train_step is not keras.Model.train_step:
         raise ValueError(
             f"model must train as keras.Model does; got a {type(model).__name__} with a "
-            "train_step of its own."
+            f"train_step of its own{instead}."
         )
 
 
@@ -103,7 +106,10 @@ class TrainEvaluation(keras.callbacks.Callback):
         super().__init__()
         lengths = _lengths("x", x) | _lengths("y", y)
         if len(lengths) > 1 or 0 in lengths:
-            raise ValueError(f"x and y must be of one length, at least 1; got {sorted(lengths)}.")
+            raise ValueError(
+                "x and y must be arrays of one length, at least 1; got the lengths "
+                f"{', '.join(map(str, sorted(lengths)))}."
+            )
         self.x, self.y, self.batch_size = x, y, integer("batch_size", batch_size)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

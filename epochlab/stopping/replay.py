@@ -42,7 +42,9 @@ def replay(
     if train_values is not None:
         losses = curve_of("train_values", train_values)
         if len(losses) != len(curve):
-            raise ValueError(f"train_values must hold {len(curve)} losses; got {len(losses)}.")
+            raise ValueError(
+                f"train_values must be as long as values ({len(curve)}); got {len(losses)}."
+            )
         if np.ma.is_masked(losses):
             raise ValueError("train_values must have a number for every epoch; got None.")
     elif rule.needs_train_values:

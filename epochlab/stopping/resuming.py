@@ -72,7 +72,10 @@ def fit_interruptible(model: keras.Model, *args: Any, **kwargs: Any) -> keras.ca
     stoppings = [callback for callback in callbacks if isinstance(callback, EarlyStopping)]
     committing = [stopping for stopping in stoppings if stopping._state_file is not None]
     if len(committing) > 1:
-        raise ValueError(f"callbacks must have one state_path at most; got {len(committing)}.")
+        raise ValueError(
+            f"callbacks must have at most one EarlyStopping with a state_path; got "
+            f"{len(committing)}."
+        )
     arguments["callbacks"] = [c for c in callbacks if c not in committing] + committing
     validated = arguments.get("validation_data") is not None or arguments.get("validation_split")
     call = Call(arguments.get("x"), arguments.get("y"), bool(validated), arguments["callbacks"])

@@ -40,7 +40,10 @@ class StateFile:
             self._lock.acquire()
         except Timeout:
             self._lock = None
-            raise ValueError(f"state_path must be free; a process uses {self.folder}.") from None
+            raise ValueError(
+                f"state_path must be a folder that no other process uses; {self.folder} is in use "
+                "by one that is still running."
+            ) from None
         for part in self.folder.glob(f".{self.path.name}.*.part"):  # of a process that was killed
             part.unlink()
 
@@ -78,7 +81,10 @@ class StateFile:
             return
         (header, arrays), model = self._saved, stopping.model
         if not model.built:
-            raise ValueError("model must be built to go on with a state: give it a keras.Input.")
+            raise ValueError(
+                "model must be built to go on with a state: begin it with a keras.Input or call "
+                "it on a batch."
+            )
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         self._check_same(header, {"model": _describe(model)})
@@ -111,9 +117,13 @@ class StateFile:
         _files.write(self.path, content.getvalue())
 
     def _check_same(self, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-        must = "state_path must hold a state of this run, or be another folder"
-        found = {name: saved[name] for name in wanted}
-        _files.check_same(must, self.path, found, wanted, "this run")
+        """Raise `ValueError` naming the first thing in which the state is another."""
+        if found := _files.first_difference({name: saved[name] for name in wanted}, wanted):
+            place, old, new = found
+            raise ValueError(
+                f"state_path must hold a state of the same {place}, or be another folder; "
+                f"{self.path} has {old!r}, this run {new!r}."
+            )
 
 
 def _variables(model: keras.Model) -> dict[str, list[keras.Variable]]:
@@ -141,13 +151,17 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         with np.load(path) as file:
             arrays = dict(file)  # which checks the sums that are stored with them
         header = json.loads(arrays.pop("header").tobytes())
-        if header.get("format") != _FORMAT:
-            raise ValueError("it is of another version of epochlab")
+        known = header.get("format")
     except Exception as error:
         raise ValueError(
             f"state_path must hold a state that can be read; {path} is damaged ({error}). Move it "
             "away to start anew."
         ) from error
+    if known != _FORMAT:
+        raise ValueError(
+            f"state_path must hold a state of this version of epochlab; {path} is of another. "
+            "Move it away to start anew."
+        )
     return header, arrays
 
 

@@ -46,7 +46,9 @@ def sweep_rules(
     for rule in rules:
         check_rule(rule)
         if rule.needs_train_values and not isinstance(curves, pd.DataFrame):
-            raise ValueError(f"curves must be a table with the loss for {rule}; got sequences.")
+            raise ValueError(
+                f"curves must be a table with a column loss for {rule}; got sequences."
+            )
     instance("monitor", monitor, str, 'the name of a column such as "val_loss"')
     if isinstance(curves, pd.DataFrame):
         return _sweep_table(curves, rules, monitor)

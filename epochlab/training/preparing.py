@@ -47,7 +47,8 @@ def check_model(model: keras.Model, data: Data) -> None:
         classes, largest = y_pred.shape[-1], max(data.y_train.max(), data.y_validation.max())
         if largest >= classes:
             raise ValueError(
-                f"model must have an output per class; got {classes}, label {largest}."
+                f"model must have an output for each class; got {classes} for labels up to "
+                f"{largest}."
             )
 
 
@@ -82,12 +83,14 @@ def make_plan(
     instance("data", data, Data, "a Data, from load_data or Data.of")
     if not model.compiled or model.optimizer is None:
         raise ValueError("model must be compiled, with an optimizer: call model.compile.")
-    check_train_step(model)
+    check_train_step(model, ": use fit")
     if (epochs is None) == (steps is None):
         raise ValueError(f"give either epochs or steps; got epochs={epochs!r}, steps={steps!r}.")
     n_train = len(data.x_train)
-    if integer("batch_size", batch_size) > n_train:
-        raise ValueError(f"batch_size must be at most all rows ({n_train}); got {batch_size}.")
+    if (batch_size := integer("batch_size", batch_size)) > n_train:
+        raise ValueError(
+            f"batch_size must be at most the number of training rows ({n_train}); got {batch_size}."
+        )
     steps = None if steps is None else integer("steps", steps)
     if epochs is None:
         epochs = -(-cast(int, steps) // -(-n_train // batch_size))
