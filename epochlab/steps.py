@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from typing import Any
 
-from ._arguments import fraction, instance, integer
+from ._arguments import fraction, instance, integer, keep_integer
 
 
 def steps_per_epoch(n_samples: int, batch_size: int, *, drop_remainder: bool = False) -> int:
@@ -25,7 +25,10 @@ def steps_per_epoch(n_samples: int, batch_size: int, *, drop_remainder: bool = F
     if not drop_remainder:
         return -(-n_samples // batch_size)
     if batch_size > n_samples:
-        raise ValueError(f"batch_size must be at most n_samples ({n_samples}); got {batch_size}.")
+        raise ValueError(
+            f"batch_size must be at most n_samples ({n_samples}) with drop_remainder=True; got "
+            f"{batch_size}."
+        )
     return n_samples // batch_size
 
 
@@ -94,7 +97,7 @@ class TrainingPlan:
         # NumPy's numbers and tensors become Python's, which no count overflows.
         counts = ("n_samples", "batch_size", "epochs", "gradient_accumulation_steps", "replicas")
         for name in counts:
-            object.__setattr__(self, name, integer(name, getattr(self, name)))
+            keep_integer(self, name)
         split = fraction("validation_split", self.validation_split)
         object.__setattr__(self, "validation_split", split)
         _ = self.steps_per_epoch  # checks the rest: the split, and that a batch is left

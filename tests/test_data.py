@@ -163,9 +163,9 @@ def test_stand_in(name, shape, size, source, capsys):
     _sources._find.cache_clear()
     load_data(name, n_train=1, n_validation=1, n_test=1)
     assert capsys.readouterr() == ("", "")
-    with pytest.raises(ValueError, match=f"{size:,} of stand-in"):
+    with pytest.raises(ValueError, match=f"{size:,}, the number of training images of stand-in"):
         load_data(name, n_train=size)
-    with pytest.raises(ValueError, match=r"n_test must be at most 10,000 of .*; got 10,001"):
+    with pytest.raises(ValueError, match=r"10,000, the number of test .*; got 10,001"):
         load_data(name, n_test=10_001)
 
 
@@ -420,9 +420,9 @@ def test_name(name, error):
 
 def test_more_images_than_there_are(real):
     load_data(n_train=500, n_validation=100, n_test=100)
-    with pytest.raises(ValueError, match=r"^n_train \+ n_validation .* 600 of MNIST; got 601"):
+    with pytest.raises(ValueError, match=r"^n_train \+ n_validation .* 600,.* of MNIST; got 601"):
         load_data(n_train=501, n_validation=100, n_test=100)
-    with pytest.raises(ValueError, match=r"^n_test .* 100 of MNIST; got 101"):
+    with pytest.raises(ValueError, match=r"^n_test .* 100, .* test images of MNIST; got 101"):
         load_data(n_train=500, n_validation=100, n_test=101)
 
 

@@ -91,7 +91,8 @@ def test_plan_counts_the_batches_that_keras_runs(n, batch_size, epochs, split):
 @given(n=small, batch_size=small)
 def test_drop_remainder(n, batch_size):
     if batch_size > n:
-        with pytest.raises(ValueError, match="batch_size must be at most n_samples"):
+        wanted = rf"at most n_samples \({n}\) with drop_remainder=True; got {batch_size}"
+        with pytest.raises(ValueError, match=f"batch_size must be {wanted}"):
             TrainingPlan(n, batch_size, drop_remainder=True)
         return
     plan = TrainingPlan(n, batch_size, 2, drop_remainder=True)

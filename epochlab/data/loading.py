@@ -85,7 +85,8 @@ class Data:
         parts = [[array[order] for array in train], *held_out]
         if not all(sizes := [len(x) for x, _ in parts]):
             raise ValueError(
-                f"validation_split and test_split must leave rows; got {sizes} of {n}."
+                "validation_split and test_split must leave rows to train on, to validate on and "
+                f"to test on; got {', '.join(map(str, sizes))} of {n}."
             )
         (x, y), (x_validation, y_validation), (x_test, y_test) = parts
         names = _names(class_names, np.concatenate([y, y_validation, y_test]))
@@ -126,7 +127,9 @@ def _array(name: str, values: Any) -> np.ndarray:
             array = array.astype(np.float32)
         finite = np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
         if not finite.all():
-            raise ValueError(f"{name} must be finite as float32; row {finite.argmin()} is not.")
+            raise ValueError(
+                f"{name} must be finite as float32; got NaN or infinity in row {finite.argmin()}."
+            )
     return array
 
 
@@ -161,7 +164,10 @@ def _names(class_names: Iterable[str] | None, y: np.ndarray) -> tuple[str, ...]:
     if isinstance(class_names, str) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"class_names must be strings, one for each class; got {class_names!r}.")
     if names and not (y.min() >= 0 and y.max() < len(names)):
-        raise ValueError(f"y must be labels 0 to {len(names) - 1}; got {y.min()} to {y.max()}.")
+        raise ValueError(
+            f"y must be labels from 0 to {len(names) - 1}, of which class_names has the names; "
+            f"got {y.min()} to {y.max()}."
+        )
     return names
 
 
@@ -199,7 +205,7 @@ def load_data(
     seed = integer("seed", seed, minimum=0)
 
     images = find(name)
-    _check_enough("n_train + n_validation", n_train + n_validation, images, "train")
+    _check_enough("n_train + n_validation", n_train + n_validation, images, "training")
     _check_enough("n_test", n_test, images, "test")
 
     # The number of the stream comes first: no seed's streams are then those of another seed.
@@ -223,10 +229,13 @@ def load_data(
     )
 
 
-def _check_enough(name: str, wanted: int, images: Images, part: str) -> None:
-    most = len(getattr(images, f"x_{part}"))
-    if wanted > most:
-        raise ValueError(f"{name} must be at most {most:,} of {images.source}; got {wanted:,}.")
+def _check_enough(name: str, wanted: int, images: Images, kind: str) -> None:
+    there = len(images.x_test if kind == "test" else images.x_train)
+    if wanted > there:
+        raise ValueError(
+            f"{name} must be at most {there:,}, the number of {kind} images of {images.source}; "
+            f"got {wanted:,}."
+        )
 
 
 def _split(

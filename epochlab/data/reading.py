@@ -71,7 +71,9 @@ def read_npz(data_set: DataSet, content: bytes) -> Images:
         if x.dtype != np.uint8 or x.shape[1:] not in shapes or not len(x):
             raise ValueError(f"x_{part} is {x.dtype} of shape {x.shape}")
         if y.dtype != np.uint8 or y.shape not in ((len(x),), (len(x), 1)) or y.max() > largest:
-            raise ValueError(f"y_{part} is not one uint8 label, 0 to {largest}, per image")
+            raise ValueError(
+                f"y_{part} is not one uint8 label, 0 to {largest}, for each of {len(x):,} images"
+            )
     source = data_set.title
     if not data_set.sha256.keys() >= set(_ARRAYS):
         counts = f"{len(arrays['x_train']):,} + {len(arrays['x_test']):,} images"

@@ -67,7 +67,10 @@ def plot_curves(
             raise ValueError(f"{name}: each seed must have one row per {x}; one has several.")
         lines[name] = rows.assign(x=rows[x] + from_0, y=measured(rows, column))
     if len(lines) > _MOST_LINES:
-        raise ValueError(f"{by} must have at most {_MOST_LINES} values to draw; got {len(lines)}.")
+        raise ValueError(
+            f"{by} must have at most {_MOST_LINES} values to draw; got {len(lines)}: keep the rows "
+            "of some."
+        )
     if ax is None:
         _, ax = plt.subplots()
     for name, points in lines.items():

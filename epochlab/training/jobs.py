@@ -49,8 +49,9 @@ class Job:
             return json.loads(json.dumps(settings))
         except TypeError as error:
             raise TypeError(
-                f"grid must hold numbers, strings, lists; got {self.point!r}."
-            ) from error
+                f"grid must hold numbers, strings and lists of them to be kept in a cache; got "
+                f"{self.point!r}: {error}."
+            ) from None
 
     def load(self) -> Data:
         """Return the data, loaded again only if the last job's were others."""

@@ -30,7 +30,9 @@ def list_jobs(
 ) -> list[Job]:
     """Check the arguments; return the runs, those on the same data one after the other."""
     if isinstance(build_model, keras.Model) or not callable(build_model):
-        raise TypeError(f"build_model must be a function returning a model; got {build_model!r}.")
+        raise TypeError(
+            f"build_model must be a function that returns a compiled model; got {build_model!r}."
+        )
     if not callable(data):
         instance("data", data, Data, "a Data or a function of the seed that returns one")
     instance("curves", curves, bool, "True or False")
@@ -96,7 +98,10 @@ def _check_call(name: str, function: Callable[..., Any], first: tuple, keys: tup
         inspect.signature(function).bind(*first, **dict.fromkeys(keys))
     except TypeError as error:
         called = ", ".join([*["seed"] * len(first), *(f"{key}=…" for key in keys)])
-        raise TypeError(f"{name} must take the call {name}({called}); got: {error}.") from None
+        raise TypeError(
+            f"{name} must take the call {name}({called}), with the keys of grid that it names; "
+            f"got: {error}."
+        ) from None
 
 
 def _values(key: str, values: Iterable[Any]) -> list[Any]:
