@@ -36,7 +36,8 @@ def undecidable_mode(call: Call) -> Iterator[Finding]:
             yield Finding(
                 "undecidable-mode",
                 symptom=_LATE,
-                cause=f'{watch.kind} has mode "auto", unknown to Keras for {watch.monitor}.',
+                cause=f'{watch.kind} has mode "auto", and Keras does not know whether '
+                f"{watch.monitor} is better when it is higher or lower.",
                 cure='Set mode="min" or mode="max".',
             )
 

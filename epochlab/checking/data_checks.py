@@ -82,7 +82,8 @@ def zero_batches(call: Call) -> Iterator[Finding]:
         yield Finding(
             "zero-batches",
             symptom=symptom,
-            cause=f"The {which} data has no whole batch, and the rest is dropped.",
+            cause=f"The {which} data has no batch: with drop_remainder=True, fewer samples than a "
+            "batch are none.",
             cure="Take a smaller batch, or do not drop the remainder.",
         )
 
@@ -136,7 +137,8 @@ def test_set(call: Call) -> Iterator[Finding]:
         yield Finding(
             "test-set",
             symptom="The test score comes out too good, and nothing is left to tell.",
-            cause=f"{watch.kind} chooses by {watch.monitor}, of the test set of {known}.",
+            cause=f"{watch.kind} chooses by {watch.monitor}, and validation_data is the test set "
+            f"of {known}.",
             cure="Validate on a part of the training set, and test once, at the end.",
             see=f"{STOPPING}#Which-score-may-you-report?",
         )

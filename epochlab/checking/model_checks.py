@@ -16,7 +16,8 @@ def no_epochs(call: Call) -> Iterator[Finding]:
         yield Finding(
             "no-epochs",
             symptom="fit trains nothing, raises nothing, and returns an empty history.",
-            cause=f"epochs={call.last} is the last epoch, not how many more to run.",
+            cause=f"initial_epoch={call.initial_epoch}, and epochs={call.last} is the last epoch, "
+            "not how many more to run.",
             cure=f"To run {call.last} more, set epochs={call.initial_epoch + call.last}.",
         )
 
@@ -44,7 +45,8 @@ def wrong_logits(call: Call) -> Iterator[Finding]:
             + ("" if made else " (TensorFlow, in single precision, warns and mends it.)"),
             cause=f"{layer.name} returns {'logits' if made else 'probabilities'}, and the loss has "
             f"from_logits={expected}.",
-            cure=f"Set from_logits={made} in the loss.",
+            cure=f"Set from_logits={made} in the loss, as in "
+            f"SparseCategoricalCrossentropy(from_logits={made}).",
         )
 
 
@@ -94,7 +96,8 @@ def lone_sample(call: Call) -> Iterator[Finding]:
                 "lone-sample",
                 symptom=f"For one batch of each epoch, {layer.name} returns its beta, whatever "
                 "the sample, and its moving variance is drawn towards 0.",
-                cause=f"Batches of {call.batch_size} leave one of {call.n_train} samples alone.",
+                cause=f"Batches of {call.batch_size} leave one of {call.n_train} samples alone, "
+                "which has no variance.",
                 cure="Take another batch size, or drop the remainder in tf.data.",
             )
             return
@@ -107,9 +110,11 @@ def trained_model(call: Call) -> Iterator[Finding]:
     if updates and not call.initial_epoch and not call.one_at_a_time:
         yield Finding(
             "trained-model",
-            symptom="Training goes on where it was, while the history begins with epoch 1.",
+            symptom="Training goes on where it was, a learning-rate schedule, too, while the "
+            "history begins with epoch 1.",
             cause=f"The model has been trained before: {updates} updates.",
-            cure="Build a new model; or set initial_epoch to the epochs so far, epochs to all.",
+            cure="Build a new model; or, to go on, set initial_epoch to the epochs so far and "
+            "epochs to those in all.",
         )
 
 
