@@ -146,7 +146,7 @@ def box(known: dict[str, Any]) -> str:
     if known["kind"] == "verdict":
         people = PEOPLE.get(known["label"], "")
         said = f"“{html.escape(people)}” " if people else ""
-        head = f"{said}<strong>{html.escape(known['verdict'])}</strong>"
+        head = f"{said}{answer(known)}"
         rows = "".join(
             f"<dt>if {html.escape(name)}</dt>{''.join(f'<dd>{text}</dd>' for text in texts)}"
             for name, texts in evidence_of(known)
@@ -158,6 +158,12 @@ def box(known: dict[str, Any]) -> str:
     return folded(head, f"<p>What was checked: {html.escape(known['evidence'])}</p>", "claim")
 
 
+def answer(known: dict[str, Any]) -> str:
+    """Return the HTML of what is so, what is not, and what is undecided."""
+    text = html.escape(claims.answer(known), quote=False).replace("&lt;br&gt;", "<br>")
+    return re.sub(r"\*\*(\w+)\*\*", r"<strong>\1</strong>", text)
+
+
 def evidence_of(known: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     for name, texts in known["evidence"].items():
         each = [texts] if isinstance(texts, str) else [f"{w}: {t}" for w, t in texts.items()]
@@ -167,6 +173,8 @@ def evidence_of(known: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
 ENTRIES = [entry for path in claims.notebooks() for entry in claims.entries(path)]
 LEDGER = claims.ledger(ENTRIES)
 PEOPLE = {row: entry["people"] for row, entry in LEDGER.items()}
+
+PARTS = {"1": "Epochs", "10": "Batch size", "26": "Iterations", "35": "Choosing the values"}
 
 # ---- directives
 
@@ -274,8 +282,7 @@ def verdicts(this: SphinxDirective) -> list[nodes.Node]:
         measured = [world for world, text in cells.items() if "not measured" not in text]
         card = nodes.container(classes=["verdict-card", *(f"in-{world}" for world in measured)])
         card += parsed(this, f"**{entry['people']}**\n\n{entry['instead'] or ''}")
-        badge = html.escape(entry["verdict"])
-        card += nodes.raw("", f'<p class="verdict-badge">{badge}</p>', format="html")
+        card += nodes.raw("", f'<p class="verdict-badge">{answer(entry)}</p>', format="html")
         rows = "".join(
             f'<dt class="of-{world}">{world}</dt><dd class="of-{world}">{html.escape(text)}</dd>'
             for world, text in cells.items()
@@ -299,6 +306,28 @@ def verdicts(this: SphinxDirective) -> list[nodes.Node]:
         nodes.raw("", head, format="html"),
         nodes.container("", *cards, classes=["verdict-cards"]),
     ]
+
+
+def article(this: SphinxDirective) -> list[nodes.Node]:
+    """The sentences of an article in its order, each with its verdict and where to see it."""
+    seen = {
+        row: path
+        for path in LESSONS
+        for rows in claims.TABLE.findall(path.read_text(encoding="utf-8").replace("\\n", "\n"))
+        for row in rows.split()
+    }
+    texts = []
+    for row, entry in LEDGER.items():
+        if row in PARTS:
+            texts.append(f"## {PARTS[row]}")
+        if row.isdigit():
+            lesson = seen.get(row, entry["path"])
+            where = f"Measured in {claims.link(entry)}."
+            if lesson != entry["path"]:
+                where = f"Seen in [{lesson.stem}](<notebooks/{lesson.name}>). {where}"
+            said = f"> {row}. {entry['people']}"
+            texts += [said, claims.answer(entry), f"{entry['instead']} {where}"]
+    return parsed(this, "\n\n".join(texts))
 
 
 # ---- what the theme and myst-nb leave unnamed, or name other than it reads
@@ -334,6 +363,6 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("builder-inited", copy_notebooks)
     app.connect("autodoc-process-signature", signature)
     app.connect("build-finished", name_controls)
-    for function in (play, api, words, copy_this, lessons, questions, verdicts):
+    for function in (play, api, words, copy_this, lessons, questions, verdicts, article):
         app.add_directive(function.__name__, directive(function))
     return {"parallel_read_safe": True}
