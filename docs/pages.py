@@ -324,8 +324,10 @@ def article(this: SphinxDirective) -> list[nodes.Node]:
             lesson = seen.get(row, entry["path"])
             where = f"Measured in {claims.link(entry)}."
             if lesson != entry["path"]:
-                where = f"Seen in [{lesson.stem}](<notebooks/{lesson.name}>). {where}"
-            said = f"> {row}. {entry['people']}"
+                address = claims.link(entry).partition("]")[2]
+                where = f"See the lesson [{lesson.stem}](<notebooks/{lesson.name}>)"
+                where += f" and the [evidence]{address}."
+            said = f"> {row}\\. {entry['people']}"
             texts += [said, claims.answer(entry), f"{entry['instead']} {where}"]
     return parsed(this, "\n\n".join(texts))
 
