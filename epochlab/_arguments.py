@@ -55,6 +55,11 @@ def integer(name: str, value: Any, *, minimum: int = 1) -> int:
     return number
 
 
+def keep_integer(record: Any, name: str, *, minimum: int = 1) -> None:
+    """Check the count `name` of a frozen record, and keep it as Python's: NumPy's may wrap."""
+    object.__setattr__(record, name, integer(name, getattr(record, name), minimum=minimum))
+
+
 def fraction(name: str, value: Any) -> float:
     """Return `value` as a float in [0, 1), or raise naming the argument.
 

@@ -781,3 +781,9 @@ def test_counts_that_cannot_be_right(name, value):
     assert str(error.value).startswith(wanted)
     assert same(model.get_weights(), weights)
     assert model.optimizer.iterations == 0
+
+
+def test_counts_of_small_types_do_not_overflow():
+    """-70 // np.uint8(64) is an OverflowError."""
+    run = train(build(), DATA, batch_size=np.uint8(64), steps=np.uint8(3), jit_compile=False)
+    assert len(run.steps) == 3 and run.plan.epochs == 2

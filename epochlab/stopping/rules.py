@@ -7,7 +7,7 @@ from operator import or_
 
 import numpy as np
 
-from .._arguments import choice, instance, integer, number
+from .._arguments import choice, instance, keep_integer, number
 from .following import Rule, State, StopReason, baseline_holds_wait, check_rule, float32
 
 
@@ -43,11 +43,11 @@ class Patience(Rule):
     def __post_init__(self) -> None:
         instance("check_finite", self.check_finite, bool, "True or False")
         negative = baseline_holds_wait() and not self.check_finite
-        integer("patience", self.patience, minimum=-sys.maxsize if negative else 0)
+        keep_integer(self, "patience", minimum=-sys.maxsize if negative else 0)
         number("min_delta", self.min_delta, minimum=0)
         if self.baseline is not None:
             number("baseline", self.baseline)
-        integer("start_from_epoch", self.start_from_epoch, minimum=0)
+        keep_integer(self, "start_from_epoch", minimum=0)
         choice("mode", self.mode, "min", "max")
 
     def stops(self, state: State) -> np.ndarray:
@@ -135,7 +135,7 @@ class ProgressQuotient(Rule):
 
     def __post_init__(self) -> None:
         number("alpha", self.alpha, minimum=0)
-        integer("strip", self.strip)
+        keep_integer(self, "strip")
 
     def stops(self, state: State) -> np.ndarray:
         if state.epochs_run % self.strip:
@@ -169,8 +169,8 @@ class SuccessiveIncreases(Rule):
     strip: int = 5
 
     def __post_init__(self) -> None:
-        integer("strips", self.strips)
-        integer("strip", self.strip)
+        keep_integer(self, "strips")
+        keep_integer(self, "strip")
 
     def stops(self, state: State) -> np.ndarray:
         if state.epochs_run % self.strip or state.epochs_run < (self.strips + 1) * self.strip:
@@ -235,7 +235,7 @@ class Warmup(Rule):
     epochs: int
 
     def __post_init__(self) -> None:
-        integer("epochs", self.epochs, minimum=0)
+        keep_integer(self, "epochs", minimum=0)
         _share(self, (self.rule,))
 
     def stops(self, state: State) -> np.ndarray | bool:
