@@ -1154,6 +1154,11 @@ def test_nothing_is_taken_from_data():
         (ValueError, "validation_freq must be .*at least 1; got 0", {"validation_freq": 0}),
         (TypeError, r"validation_freq must be .*; got \(1, 2\)", {"validation_freq": (1, 2)}),
         (TypeError, "validation_freq must be .*; got 2.0", {"validation_freq": 2.0}),
+        (
+            TypeError,
+            r"monitor of EarlyStopping must be a name in the logs; got 3 \(int\)",
+            {"callbacks": callbacks.EarlyStopping(3)},
+        ),
         (ValueError, "validation_split must be a number in", {"validation_split": 1.5}),
         (ValueError, "validation_split must leave samples", {"validation_split": 0.999}),
     ],

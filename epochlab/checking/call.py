@@ -117,6 +117,8 @@ class Call:
     @cached_property
     def watches(self) -> list[Watch]:
         followers = [callback for callback in self.callbacks if isinstance(callback, _FOLLOWERS)]
+        for c in followers:
+            instance(f"monitor of {type(c).__name__}", c.monitor, str, "a name in the logs")
         return [Watch(c, c.monitor, c.mode, getattr(c, "save_best_only", True)) for c in followers]
 
     @cached_property
