@@ -250,7 +250,7 @@ def test_an_array_of_one_number_is_a_number(fit):
 
 
 class OwnLoop(keras.Model):
-    """Its fit is a loop of its own, of other arguments."""
+    """Its fit is a loop of its own."""
 
     def __init__(self):
         super().__init__()
@@ -259,12 +259,15 @@ class OwnLoop(keras.Model):
     def call(self, x):
         return self.dense(x)
 
-    def fit(self, batches, callbacks, rounds=9):
+    def fit(self, x, y, validation_data=None, callbacks=()):
+        self.run((x, y), callbacks)
+
+    def run(self, batches, callbacks):
         callbacks = keras.callbacks.CallbackList(callbacks, model=self)
         self.stop_training = False
         callbacks.on_train_begin()
         losses = iter([0.9, 0.5, 0.6, 0.7, 0.4])
-        for epoch in range(rounds):
+        for epoch in range(5):
             callbacks.on_epoch_begin(epoch)
             callbacks.on_epoch_end(
                 epoch, {"loss": self.train_on_batch(*batches), "own": next(losses)}
@@ -274,14 +277,20 @@ class OwnLoop(keras.Model):
         callbacks.on_train_end()
 
 
-def test_a_loop_of_ones_own_is_as_good_as_fit():
+class OwnLoopOfOtherNames(OwnLoop):
+    def fit(self, x, y, validation_data=None, watching=()):
+        self.run((x, y), watching)
+
+
+@pytest.mark.parametrize("kind", [OwnLoop, OwnLoopOfOtherNames])
+def test_a_loop_of_ones_own_is_as_good_as_fit(kind):
     for stopping in (
         theirs({"monitor": "own", "mode": "min", "patience": 2}),
         EarlyStopping("own", mode="min", patience=2),
     ):
-        model = OwnLoop()
+        model = kind()
         model.compile("sgd", "mse", jit_compile=False)
-        model.fit((X, Y), [stopping])
+        model.fit(X, Y, None, [stopping])
         assert (stopping.best, stopping.best_epoch, stopping.stopped_epoch) == (0.5, 1, 3)
     assert stopping.report.reason == StopReason.PATIENCE
 

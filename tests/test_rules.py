@@ -16,6 +16,7 @@ from epochlab import (
     Patience,
     ProgressQuotient,
     Rule,
+    State,
     StopReason,
     SuccessiveIncreases,
     Target,
@@ -98,6 +99,7 @@ def test_the_state_is_what_its_text_says():
     values, losses = [0.1, 0.5, None, np.nan, 0.6, 0.4], [6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
     replay(values, Look(), train_values=losses, initial_epoch=3)
     last = states[-1]
+    assert isinstance(last, State)
     assert (last.epoch, last.epochs_run) == (8, 6)
     assert [state.monitored[0] for state in states] == [False, True, False, True, True, True]
     assert [state.improved[0] for state in states] == [False, True, False, False, False, True]
@@ -325,6 +327,8 @@ def test_what_has_no_order_or_no_length_is_no_curve(values):
             replay(curve, Patience(1), **arguments)
     with pytest.raises(TypeError, match="curves.* must be a (table or a )?list"):
         sweep_rules(values, [Patience(1)])
+    with pytest.raises(TypeError, match=r"curves\[0\] must be a list of numbers"):
+        sweep_rules([values], [Patience(1)])
 
 
 def test_a_number_too_large_for_a_float_is_named():

@@ -62,7 +62,7 @@ def check_fit(model: keras.Model, x: Any, y: Any = None, **fit_arguments: Any) -
     Keras has changed inside. What is not known is no finding.
 
     Raises `TypeError` for what is no model, for an argument that `fit` does not have and for
-    counts that are none, `ValueError` for a model that is not compiled and for counts and splits
+    counts and monitors that are none, `ValueError` for a model that is not compiled and for counts and splits
     out of range. Each finding was measured on Keras 3.11 and 3.15.1 with TensorFlow.
 
     >>> import numpy as np
