@@ -12,15 +12,21 @@ today and of what happens where the name is missing: unknown, never an error. Th
 - of Keras's `EarlyStopping`: `_set_monitor_op`
 - of an optimizer: `_learning_rate`, `_exclude_from_weight_decay`
 - of a `tf.function`: `_omit_frequent_tracing_warning`
-- of Keras itself: the counters of automatic names in `keras.src`
+- of Keras itself: the counters of automatic names, the seed and its generator in `keras.src`
+- of TensorFlow: the seed and the numbers drawn from it in `tensorflow.python.eager.context`
 """
 
 import importlib
+import random
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 
 def flatten_layers(model: keras.Model) -> list[Any]:
@@ -181,7 +187,50 @@ def name_counters() -> dict[str, int] | None:
     `None` where unknown.
     """
     try:
-        state = importlib.import_module("keras.src.backend.common.global_state")
-        return state.get_global_attribute("object_name_uids", defaultdict(int), True)
+        return _global_state().get_global_attribute("object_name_uids", defaultdict(int), True)
     except (ImportError, AttributeError):
         return None
+
+
+@contextmanager
+def random_numbers_kept() -> Iterator[None]:
+    """Leave the global random numbers as they were: Python's, NumPy's, Keras's and TensorFlow's.
+
+    Where TensorFlow's are unknown, its seed is set anew, to none if it had none, so that it draws
+    again from the beginning; where Keras's are unknown, they stay as they are.
+    """
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    seed, drawn = _tensorflow_numbers()
+    of_keras: dict[str, Any] = {}
+    with suppress(ImportError, AttributeError):
+        for name in ("global_random_seed", "global_seed_generator"):
+            of_keras[name] = _global_state().get_global_attribute(name)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        tf.random.set_seed(seed)
+        if drawn is not None:
+            _tensorflow_context()._rng.setstate(drawn)
+        for name, value in of_keras.items():
+            _global_state().set_global_attribute(name, value)
+
+
+def _tensorflow_numbers() -> tuple[int | None, Any]:
+    """Return TensorFlow's seed, and how far it has drawn from it, each `None` if there is none."""
+    try:
+        context = _tensorflow_context()
+        seed = context._seed
+        return seed, None if seed is None else context._rng.getstate()
+    except (ImportError, AttributeError):
+        unset = tf.compat.v1.random.get_seed(None) == (None, None)
+        return None if unset else tf.compat.v1.random.get_seed(0)[0], None
+
+
+def _global_state() -> Any:
+    return importlib.import_module("keras.src.backend.common.global_state")
+
+
+def _tensorflow_context() -> Any:
+    return importlib.import_module("tensorflow.python.eager.context").context()

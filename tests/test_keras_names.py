@@ -4,6 +4,7 @@ A test that fails says that Keras has changed: mend `epochlab/_keras.py`, nowher
 """
 
 import importlib
+import random
 
 import keras
 import numpy as np
@@ -223,6 +224,42 @@ def test_name_counters(monkeypatch):
     monkeypatch.setattr(importlib, "import_module", lambda name: object())
     assert _keras.name_counters() is None
     assert _keras.built_apart(whole, outputs) is None
+
+
+def drawn():
+    """Draw from everything that has a global seed, Keras's own generator included."""
+    python, numpy = random.random(), np.random.rand()  # noqa: NPY002
+    return [python, numpy, *(float(draw(())) for draw in (keras.random.uniform, tf.random.uniform))]
+
+
+def after(between):
+    keras.utils.set_random_seed(3)
+    drawn()
+    between()
+    return drawn()
+
+
+def elsewhere():
+    with _keras.random_numbers_kept():
+        keras.utils.set_random_seed(7)
+        drawn()
+
+
+def test_random_numbers_kept(monkeypatch):
+    assert after(elsewhere) == after(lambda: None) != after(drawn)
+    monkeypatch.setattr(importlib, "import_module", lambda name: object())
+    expected = after(lambda: tf.random.set_seed(3))  # TensorFlow begins again
+    found = after(elsewhere)
+    assert found[:2] + found[3:] == expected[:2] + expected[3:]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_no_seed_is_kept(known, monkeypatch):
+    tf.random.set_seed(None)
+    if not known:
+        monkeypatch.setattr(importlib, "import_module", lambda name: object())
+    elsewhere()
+    assert tf.compat.v1.random.get_seed(None) == (None, None)
 
 
 MODEL = ["_flatten_layers", "_compile_metrics", "_compile_loss", "_loss_tracker", "_symbolic_build"]

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from keras import layers
 from tqdm import tqdm
 
@@ -493,6 +494,29 @@ def test_a_cache_of_something_else_is_refused_and_left_alone(tmp_path):
     with pytest.raises(TypeError, match="grid must hold numbers.* kept in a cache.*not JSON"):
         rates = [keras.optimizers.schedules.CosineDecay(0.1, 8)]
         sweep(dense, data, {"learning_rate": rates}, seeds=1, steps=2, cache=tmp_path)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_random_numbers_go_on_as_if_there_had_been_no_sweep(n, at_a_time, tmp_path):
+    at_a_time(n)
+
+    def drawn():
+        of_keras, of_tensorflow = keras.random.uniform(()), tf.random.uniform(())
+        numbers = [random.random(), np.random.rand(), of_keras, of_tensorflow]  # noqa: NPY002
+        return [float(number) for number in numbers]
+
+    def after(**cache):
+        keras.utils.set_random_seed(11)
+        drawn()
+        if cache:
+            sweep(dense, data, {"learning_rate": [0.1]}, seeds=2, steps=1, **cache)
+        return drawn()
+
+    assert after(cache=None) == after() and after(cache=tmp_path) == after()
+
+    tf.random.set_seed(None)  # as a notebook begins: each fit is to have an order of its own
+    sweep(dense, data, {"learning_rate": [0.1]}, seeds=2, steps=1)
+    assert tf.compat.v1.random.get_seed(None) == (None, None)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import keras
 import pandas as pd
 
 from .. import _arguments
+from .._keras import random_numbers_kept
 from .._progress import progress
 from ..data.loading import Data
 from ..stopping.following import Rule, check_rule
@@ -49,6 +50,8 @@ def sweep(
     `keras.utils.set_random_seed(seed)`, bit for bit, but for `seconds`; only the compiling is
     shared, by all models of one shape, whatever their learning rate. As many runs go side by side
     as there are cores; one by one on a GPU, and where a model has code or state of your own in it.
+    What you draw or train afterwards is as if there had been no sweep: the global seeds are then as
+    before.
 
     Returns a row per combination and seed: the keys, `seed`, `epochs` and `steps` that were run
     (a key of that name keeps its value), `seconds` of training, then loss and metrics at the end,
@@ -95,6 +98,16 @@ def sweep(
         jobs = [replace(job, stopping={"rule": rule, "monitor": monitor}) for job in jobs]
     if isinstance(executor, ProcessPoolExecutor):
         _check_picklable(build_model=build_model, data=data)
+    with random_numbers_kept():
+        results = _results(jobs, cache, executor)
+    in_order = sorted(range(len(jobs)), key=lambda number: jobs[number].position)
+    return pd.DataFrame([row for n in in_order for row in _rows(jobs[n], results[n])])
+
+
+def _results(
+    jobs: list[Job], cache: str | os.PathLike[str] | None, executor: Executor | None
+) -> dict[int, dict[str, Any]]:
+    """Return each run's result by its place in `jobs`, what is kept from the cache."""
     kept = _open(cache, jobs[0])
     jobs = [replace(job, identified=kept.identified) for job in jobs]
     results = {n: found for n, job in enumerate(jobs) if (found := kept.read(job)) is not None}
@@ -122,8 +135,7 @@ def sweep(
         finished.close()
         forget()
         kept.close()
-    in_order = sorted(range(len(jobs)), key=lambda number: jobs[number].position)
-    return pd.DataFrame([row for n in in_order for row in _rows(jobs[n], results[n])])
+    return results
 
 
 def _open(cache: str | os.PathLike[str] | None, job: Job) -> Cache:
