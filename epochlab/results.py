@@ -90,8 +90,7 @@ def best_epochs(
     [1, 1]
     """
     check_runs(curves, monitor)
-    if mode is None and (is_accuracy(monitor) or monitor.endswith("loss")):
-        mode = "max" if is_accuracy(monitor) else "min"
+    mode = known_mode(monitor) if mode is None else mode
     if mode not in ("min", "max"):
         raise ValueError(f'mode must be "min" or "max" for monitor={monitor!r}; got {mode!r}.')
     best = []
@@ -141,6 +140,11 @@ def run_columns(runs: pd.DataFrame) -> list[str]:
 def is_accuracy(column: str) -> bool:
     """Whether the column holds an accuracy, a fraction that is shown in percent."""
     return column.endswith(("accuracy", "acc"))
+
+
+def known_mode(column: str) -> str | None:
+    """Return "max" for an accuracy, "min" for a loss, `None` for a column that is neither."""
+    return "max" if is_accuracy(column) else "min" if column.endswith("loss") else None
 
 
 def measured(rows: pd.DataFrame, column: str) -> pd.Series:

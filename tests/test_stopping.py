@@ -664,13 +664,13 @@ def random_table(seed):
         for epoch in range(length):
             if rng.random() < 0.2 and epoch < length - 1:
                 continue
-            loss, val_loss, val_accuracy = rng.uniform(0.2, 1, 3)
+            loss, val_loss, val_auc = rng.uniform(0.2, 1, 3)
             rows.append(
                 keys
                 | {"seed": run // 4, "epochs": length, "steps": 5 * length, "seconds": 0.1}
                 | {"epoch": epoch, "step": 5 * epoch + 4, "loss": loss}
                 | {"val_loss": val_loss if rng.random() < 0.9 else NAN}
-                | {"val_accuracy": val_accuracy, "restored_epoch": 0, "reason": "epochs"}
+                | {"val_auc": val_auc, "restored_epoch": 0, "reason": "epochs"}
             )
     return pd.DataFrame(rows).sample(frac=1, random_state=seed)
 
@@ -688,28 +688,32 @@ def check_row(row, values, losses, rule):
     return report.restored_epoch
 
 
-@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
-def test_a_sweep_over_a_table_is_the_replay_of_each_curve(monitor):
+@pytest.mark.parametrize(
+    ("monitor", "rules"),
+    [("val_loss", [rule for rule in RULES if rule.mode == "min"]), ("val_auc", RULES)],
+    ids=["val_loss", "val_auc"],
+)
+def test_a_sweep_over_a_table_is_the_replay_of_each_curve(monitor, rules):
     table = random_table(3)
     before = table.copy(deep=True)
-    result = sweep_rules(table, RULES, monitor=monitor)
+    result = sweep_rules(table, rules, monitor=monitor)
     pd.testing.assert_frame_equal(table, before)
     keys = ["learning_rate", "widths", "seed"]
     fields = ["reason", "epochs_run", "stopped_epoch", "best_epoch", "best_value"]
-    measured = ["loss", "val_loss", "val_accuracy"]
+    measured = ["loss", "val_loss", "val_auc"]
     assert [*result] == ["rule", *keys, *fields, "restored_epoch", *measured]
     assert (result.dtypes[["stopped_epoch", "best_epoch", "restored_epoch"]] == "Int64").all()
-    assert len(result) == 30 * len(RULES) and result.index.tolist() == [*range(len(result))]
-    assert result["rule"].unique().tolist() == [str(rule) for rule in RULES]
+    assert len(result) == 30 * len(rules) and result.index.tolist() == [*range(len(result))]
+    assert result["rule"].unique().tolist() == [str(rule) for rule in rules]
     # Within a rule the runs are in the order in which the table names them first.
     order = list(dict.fromkeys(repr(row) for row in table[keys].values.tolist()))
-    assert [repr(row) for row in result[keys].values.tolist()] == order * len(RULES)
+    assert [repr(row) for row in result[keys].values.tolist()] == order * len(rules)
 
     runs = {}
     for row in table.to_dict("records"):
         runs.setdefault(repr([row[key] for key in keys]), {})[row["epoch"]] = row
     restored = 0
-    for row, rule in zip(result.to_dict("records"), np.repeat(RULES, 30), strict=True):
+    for row, rule in zip(result.to_dict("records"), np.repeat(rules, 30), strict=True):
         epochs = runs[repr([row[key] for key in keys])]
         steps = range(max(epochs) + 1)
         values = [epochs[t][monitor] if t in epochs else None for t in steps]
@@ -718,7 +722,7 @@ def test_a_sweep_over_a_table_is_the_replay_of_each_curve(monitor):
         for name in measured:
             np.testing.assert_equal(row[name], NAN if epoch is None else epochs[epoch][name])
         restored += epoch is not None
-    assert 300 < restored < len(result)  # of some curves nothing is the best
+    assert 25 * len(rules) < restored < len(result)  # of some curves nothing is the best
 
 
 def test_a_sweep_over_sequences_is_the_replay_of_each():
@@ -963,8 +967,27 @@ def test_what_are_no_curves_is_refused_by_sweep_rules(curves):
         sweep_rules(curves, [Patience(0)])
 
 
+@pytest.mark.parametrize(
+    ("monitor", "wrong", "right"),
+    [
+        *((name, "min", "max") for name in ("val_accuracy", "accuracy", "val_acc")),
+        *((name, "max", "min") for name in ("val_loss", "loss")),
+    ],
+)
+def test_a_mode_that_takes_the_worst_epoch_for_the_best_is_refused(monitor, wrong, right):
+    table = TABLE.rename(columns={"val_loss": monitor})
+    rules = [Patience(1, mode=right), Patience(1, mode=wrong)]
+    message = rf'rule must have mode "{right}" to monitor {monitor}; got Patience.*"{wrong}"'
+    with pytest.raises(ValueError, match=message):
+        sweep_rules(table, rules, monitor=monitor)
+    assert len(sweep_rules(table, rules[:1], monitor=monitor)) == 2
+    # Of another name nobody knows; and curves in a list have none.
+    assert len(sweep_rules(table.rename(columns={monitor: "f1"}), rules, monitor="f1")) == 4
+    assert len(sweep_rules([[0.5, 0.6]], rules)) == 2
+
+
 def test_a_missing_monitor_is_named():
     with pytest.raises(ValueError, match="got none of name val_acc, but rate, seed, epoch"):
-        sweep_rules(TABLE, [Patience(0)], monitor="val_acc")
+        sweep_rules(TABLE, [Patience(0, mode="max")], monitor="val_acc")
     with pytest.raises(ValueError, match="values must be errors.*GeneralizationLoss.*-0.5"):
         sweep_rules([[0.5], [-0.5]], [GeneralizationLoss(1)])

@@ -10,8 +10,8 @@ import numpy as np
 
 from .. import _keras
 from .._arguments import choice, instance, number
-from .following import Rule, StopReason, StopReport, advance, begin, check_rule, report
-from .monitors import build, check_mode, logged_number, logs_as_keras, possible_names
+from .following import Rule, StopReason, StopReport, advance, begin, check_mode, check_rule, report
+from .monitors import build, logged_number, logs_as_keras, possible_names
 from .rules import Patience
 from .state_file import StateFile
 
@@ -167,7 +167,7 @@ class EarlyStopping(keras.callbacks.Callback):
         if self._call is not None:
             self._check_call(self._call)
         if self._rule is not None:
-            check_mode(self._rule, self.monitor, self.model)
+            check_mode(self._rule, self.monitor, _keras.metric_mode(self.model, self.monitor))
         if self._state_file is not None:
             self._state_file.begin(self)
 
@@ -259,10 +259,10 @@ class EarlyStopping(keras.callbacks.Callback):
                 self._refuse_monitor(logs)
             return
         self._appeared = True
-        if self._rule is not None:  # now that the metrics are built
-            check_mode(self._rule, self.monitor, self.model)
-        known = _keras.metric_mode(self.model, self.monitor) if self.mode == "auto" else self.mode
-        self._direction = self._direction or known
+        known = _keras.metric_mode(self.model, self.monitor)  # now that the metrics are built
+        if self._rule is not None:
+            check_mode(self._rule, self.monitor, known)
+        self._direction = self._direction or (known if self.mode == "auto" else self.mode)
         if self._direction is None:
             raise ValueError(
                 f'mode must be "min" or "max" to monitor {self.monitor}, of which Keras does not '

@@ -243,3 +243,12 @@ def report(state: State, reason: StopReason, stopped: int | None, restored: bool
 def check_rule(rule: Any) -> None:
     """Raise `TypeError` for what is no rule, a rule's class included."""
     instance("rule", rule, Rule, "a rule such as Patience(5)")
+
+
+def check_mode(rule: Rule, monitor: str, mode: str | None) -> None:
+    """Raise `ValueError` for a rule whose mode is not the monitor's, if that is known."""
+    if mode not in (None, rule.mode):
+        raise ValueError(
+            f'rule must have mode "{mode}" to monitor {monitor}; got {rule}, whose mode is '
+            f'"{rule.mode}".'
+        )

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from .. import _keras
-from .following import Rule
 from .recorders import TrainEvaluation
 
 _ADD_RATE = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
@@ -81,13 +80,3 @@ def logged_number(name: str, value: Any) -> float | None:
             'its metric take a mean, such as F1Score(average="macro").'
         )
     return float(array.reshape(()))
-
-
-def check_mode(rule: Rule, monitor: str, model: keras.Model) -> None:
-    """Raise `ValueError` for a rule whose mode is not the metric's."""
-    mode = _keras.metric_mode(model, monitor)
-    if mode not in (None, rule.mode):
-        raise ValueError(
-            f'rule must have mode "{mode}" to monitor {monitor}; got {rule}, whose mode is '
-            f'"{rule.mode}".'
-        )

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from .._arguments import instance, integer
-from .following import Rule, check_rule
+from ..results import known_mode
+from .following import Rule, check_mode, check_rule
 from .replay import Curves, curve_of, follow, listed
 
 _NOT_MEASURED = ["epochs", "steps", "seconds", "restored_epoch", "epoch", "step", "reason"]
@@ -28,8 +29,8 @@ def sweep_rules(
     its place), the fields of the `StopReport`, and for a table what it has measured in the
     restored epoch, as `sweep(..., rule=rule)` returns it.
 
-    Raises what `replay` does, and `ValueError` for a column that is missing and for a run that
-    has an epoch twice.
+    Raises what `replay` does, and `ValueError` for a column that is missing, for a run that has an
+    epoch twice, and for a rule whose mode is not "max" for an accuracy and "min" for a loss.
 
     >>> from epochlab import Patience, Target
     >>> curves = [[0.9, 0.5, 0.6, 0.4], [0.9, 0.8, 0.7, 0.6]]
@@ -65,6 +66,8 @@ def sweep_rules(
 
 
 def _sweep_table(table: pd.DataFrame, rules: list[Rule], monitor: str) -> pd.DataFrame:
+    for rule in rules:
+        check_mode(rule, monitor, known_mode(monitor))
     needed = ["epoch", monitor]
     if any(rule.needs_train_values for rule in rules):
         needed.append("loss")

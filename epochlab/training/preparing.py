@@ -7,11 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from .._arguments import instance, integer
-from .._keras import flatten_layers
+from .._keras import flatten_layers, metric_mode
 from ..data.loading import Data
 from ..steps import TrainingPlan
-from ..stopping.following import Rule, check_rule
-from ..stopping.monitors import check_mode
+from ..stopping.following import Rule, check_mode, check_rule
 from ..stopping.recorders import check_train_step
 
 
@@ -60,7 +59,7 @@ def check_rule_of(rule: Rule, monitor: str, model: keras.Model, validate_every: 
     if monitor not in names:
         never = ": choosing on the test data spoils them" if "test_" in str(monitor) else ""
         raise ValueError(f"monitor must be one of {', '.join(names)}; got {monitor!r}{never}.")
-    check_mode(rule, monitor, model)
+    check_mode(rule, monitor, metric_mode(model, monitor))
 
 
 def use_xla(model: keras.Model, jit_compile: bool | str) -> bool:
