@@ -387,6 +387,17 @@ def test_description_of_scattered_dots(ax):
     assert describe(ax) == "runs: 3 dots, from 4 at 1 to 5 at 3, highest 9 at 2."
 
 
+def test_description_names_categories(ax):
+    names = ["digits", "photos", "text"]
+    ax.plot(names, [0.9, 0.5, 0.7], label="accuracy")
+    ax.scatter(names[::-1], [2, 2, 2], label="seeds")
+    ax.bar(names, [3, 4.5, 5], label="epochs")
+    assert describe(ax) == (
+        "accuracy: from 0.9 at digits to 0.7 at text, lowest 0.5 at photos. "
+        "seeds: 3 dots, from 2 at digits to 2 at text. epochs: 3, 4.5, 5."
+    )
+
+
 def test_style_can_be_set_twice_and_outside_jupyter():
     set_style()
     set_style()

@@ -1,10 +1,12 @@
 """One look for every figure, readable at notebook width and described in words."""
 
 import html
+from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.category import StrCategoryFormatter
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
@@ -93,15 +95,18 @@ def describe(ax: Axes) -> str:
     sentences = [ax.get_title(loc) for loc in ("left", "center", "right")]
     axis_labels = filter(None, (ax.get_ylabel(), ax.get_xlabel()))
     sentences.append(" against ".join(axis_labels))
+    category = ax.xaxis.get_major_formatter()
+    named = category if isinstance(category, StrCategoryFormatter) else "{:.4g}".format
     for line in ax.get_lines():
-        x, y = (np.asarray(values, float) for values in line.get_data())
+        x, y = np.asarray(line.get_data(orig=False), float)
         if len(x) > 1 and not str(line.get_label()).startswith("_"):
-            sentences.append(f"{line.get_label()}: {_course(x, y)}")
+            sentences.append(f"{line.get_label()}: {_course(x, y, named)}")
     for dots in ax.collections:
         if not str(dots.get_label()).startswith("_"):
             x, y = np.asarray(dots.get_offsets(), float).T
             order = np.argsort(x, kind="stable")
-            shown = f"mean {x.mean():.3g}" if np.ptp(y) == 0 else _course(x[order], y[order])
+            in_row = np.ptp(y) == 0 and named is not category
+            shown = f"mean {x.mean():.3g}" if in_row else _course(x[order], y[order], named)
             sentences.append(f"{dots.get_label()}: {len(x)} dots, {shown}")
     for bars in ax.containers:
         if isinstance(bars, BarContainer) and not str(bars.get_label()).startswith("_"):
@@ -111,16 +116,16 @@ def describe(ax: Axes) -> str:
     return text.replace("\n", ", ")
 
 
-def _course(x: np.ndarray, y: np.ndarray) -> str:
+def _course(x: np.ndarray, y: np.ndarray, named: Callable[[float], str]) -> str:
     """Return where a curve begins and ends, and where it is well beyond both."""
     finite = np.isfinite(y)
     if not finite.any():
         return "never finite"
     then = "" if finite[-1] else ", then NaN"
     x, y = x[finite], y[finite]
-    course = f"from {y[0]:.3g} at {x[0]:.4g} to {y[-1]:.3g} at {x[-1]:.4g}"
+    course = f"from {y[0]:.3g} at {named(x[0])} to {y[-1]:.3g} at {named(x[-1])}"
     for name, sign in (("lowest", -1), ("highest", 1)):
         if max(sign * y) > max(sign * y[[0, -1]]) + 0.05 * np.ptp(y):
             at = np.argmax(sign * y)
-            course += f", {name} {y[at]:.3g} at {x[at]:.4g}"
+            course += f", {name} {y[at]:.3g} at {named(x[at])}"
     return course + then
