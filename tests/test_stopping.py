@@ -908,6 +908,10 @@ def test_bad_curves_and_rules_are_refused_by_replay(arguments, error, message):
         ({"train_values": "ab"}, TypeError, "train_values must be a list.*got 'ab'"),
         ({"train_values": [[1], [2]]}, ValueError, "train_values must be.*place 0.*dimension"),
         ({"initial_epoch": -1}, ValueError, "initial_epoch must be.*at least 0; got -1"),
+        pytest.param(
+            *({"initial_epoch": 10**400}, ValueError, r"initial_epoch must be below 2\*\*62"),
+            id="huge",
+        ),
         ({"initial_epoch": 1.0}, TypeError, "initial_epoch must be an integer.*got 1.0"),
         ({"initial_epoch": None}, TypeError, "initial_epoch must be an integer.*got None"),
     ],

@@ -55,6 +55,7 @@ class Call:
         self.initial_epoch = integer("initial_epoch", given.initial_epoch, minimum=0)
         self.last = integer("epochs", given.epochs, minimum=0)
         self.epochs = range(self.initial_epoch, self.last)
+        self.n_epochs = max(0, self.last - self.initial_epoch)  # which may be too large for len
         self.one_at_a_time = said.get("epochs") == 1
         self.steps = _count("steps_per_epoch", given.steps_per_epoch)
         self.batch_size = _count("batch_size", given.batch_size)
@@ -87,7 +88,7 @@ class Call:
         if not (self.steps and self.batches and self.epochs):
             return []
         execution = self.model.steps_per_execution
-        few = min(len(self.epochs), 4)
+        few = min(self.n_epochs, 4)
         return simulate_epochs(self.batches, self.steps, few, steps_per_execution=execution)
 
     @cached_property
@@ -108,7 +109,7 @@ class Call:
 
     @cached_property
     def sources(self) -> list[Source]:
-        x = Source("x", self.x, "steps_per_epoch", self.steps, len(self.epochs))
+        x = Source("x", self.x, "steps_per_epoch", self.steps, self.n_epochs)
         if self.validation is None:
             return [x]
         how = "validation_steps", self.given.validation_steps, self.validations()

@@ -97,7 +97,7 @@ def missing_in_path(call: Call) -> Iterator[Finding]:
         if not isinstance(callback, keras.callbacks.ModelCheckpoint):
             continue
         by_batch = callback.save_freq != "epoch"
-        unvalidated = call.validations() < len(call.epochs)
+        unvalidated = call.validations() < call.n_epochs
         for field in sorted(_fields(callback.filepath) - {"epoch", "batch" if by_batch else ""}):
             sometimes = field.startswith("val_") and (by_batch or unvalidated)
             if call.lacks(field) or (sometimes and call.logs_as_keras):
@@ -139,7 +139,7 @@ def _waiting(callback: keras.callbacks.Callback) -> Any:
 
 def no_effect(call: Call) -> Iterator[Finding]:
     # One epoch is a trial run, of which nobody expects an early stop.
-    for watch in call.watches if len(call.epochs) > 1 else ():
+    for watch in call.watches if call.n_epochs > 1 else ():
         plateau = isinstance(watch.callback, keras.callbacks.ReduceLROnPlateau)
         waiting = watch.callback if plateau else _waiting(watch.callback)
         if waiting is None or _is_missing(call, watch) or _is_undecidable(call, watch):

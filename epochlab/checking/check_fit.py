@@ -62,8 +62,8 @@ def check_fit(model: keras.Model, x: Any, y: Any = None, **fit_arguments: Any) -
     Keras has changed inside. What is not known is no finding.
 
     Raises `TypeError` for what is no model, for an argument that `fit` does not have and for
-    counts and monitors that are none, `ValueError` for a model that is not compiled and for counts and splits
-    out of range. Each finding was measured on Keras 3.11 and 3.15.1 with TensorFlow.
+    counts and monitors that are none, `ValueError` for a model that is not compiled and for counts
+    and splits out of range. Each finding was measured on Keras 3.11 and 3.15.1 with TensorFlow.
 
     >>> import numpy as np
     >>> x, y = np.ones((10, 4)), np.ones((10, 1))

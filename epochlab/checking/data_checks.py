@@ -19,8 +19,8 @@ _CHANCE = math.log(1e-6)
 
 def short_epochs(call: Call) -> Iterator[Finding]:
     rest = call.batches % call.ran[0] if call.ran else 0  # what the last epoch of a pass runs
-    if rest and rest < call.steps <= call.batches <= len(call.epochs) * call.ran[0]:
-        first = ", ".join(map(str, call.ran)) + (", …" if len(call.epochs) > len(call.ran) else "")
+    if rest and rest < call.steps <= call.batches <= call.n_epochs * call.ran[0]:
+        first = ", ".join(map(str, call.ran)) + (", …" if call.n_epochs > len(call.ran) else "")
         yield Finding(
             "short-epochs",
             symptom=f"The epochs run {first} batches, and a short one logs the mean of few "

@@ -86,7 +86,7 @@ def _makes_logits(layer: Any) -> bool | None:
 def lone_sample(call: Call) -> Iterator[Finding]:
     if not call.is_arrays or call.n_train - (call.batches - 1) * call.batch_size != 1:
         return
-    if call.ran and len(call.epochs) * call.ran[0] < call.batches:  # not reached
+    if call.ran and call.n_epochs * call.ran[0] < call.batches:  # not reached
         return
     for layer in call.layers(keras.layers.BatchNormalization):
         # With more axes, one sample still has a mean and a variance over the others.

@@ -37,6 +37,8 @@ def replay(
     """
     check_rule(rule)
     initial_epoch = integer("initial_epoch", initial_epoch, minimum=0)
+    if initial_epoch >= 2**62:  # epochs are counted in arrays
+        raise ValueError(f"initial_epoch must be below 2**62; got {initial_epoch}.")
     curve = curve_of("values", values)
     losses = curve
     if train_values is not None:

@@ -108,8 +108,7 @@ def _values(key: str, values: Iterable[Any]) -> list[Any]:
     instance("each key of grid", key, str, "a string")
     if key in _COLUMNS or key.startswith(("val_", "test_")):
         raise ValueError(f"grid must not have the key {key!r}, the name of a column.")
-    kinds = () if isinstance(values, (str, bytes)) else Iterable
-    instance(f"grid[{key!r}]", values, kinds, "a list of values")
+    instance(f"grid[{key!r}]", values, Iterable if _is_list(values) else (), "a list of values")
     values = [value.item() if isinstance(value, np.generic) else value for value in values]
     if key in _TRAINING_KEYS:
         values = [integer(f"grid[{key!r}]", value) for value in values]
@@ -117,12 +116,18 @@ def _values(key: str, values: Iterable[Any]) -> list[Any]:
 
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
-    if not isinstance(seeds, Iterable):
+    if not _is_list(seeds):
         return evidence.seeds(seeds)
     seeds = [integer("each of seeds", seed, minimum=0) for seed in seeds]
     if seeds and max(seeds) >= 2**32:
         raise ValueError(f"each of seeds must be below 2**32, as Keras wants it; got {max(seeds)}.")
     return _distinct("seeds", seeds)
+
+
+def _is_list(values: Any) -> bool:
+    """Whether it holds values: a 0-d array, too, calls itself iterable."""
+    single = isinstance(values, (str, bytes)) or getattr(values, "shape", None) == ()
+    return isinstance(values, Iterable) and not single
 
 
 def _distinct(name: str, values: list[Any]) -> list[Any]:
