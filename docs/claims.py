@@ -28,6 +28,10 @@ differs by less than one point on digits, two on photos and text, counts as equa
 "mean [low, high] above bound: yes", "no" where the whole interval lies on the other side, and
 "undecided" where it does not. Do not edit: `python docs/claims.py` writes this file.
 """
+NAMES = (
+    "*In brackets stands where it was measured: digits are MNIST, photos CIFAR-10, text is the next "
+    "character of Python's documentation. What has no brackets was counted.*"
+)
 TABLE = re.compile(r"<!-- python docs/claims.py ([^>]*?) ?-->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -161,7 +165,7 @@ def with_tables(text: str, verdicts: dict[str, dict[str, Any]], base: str = "") 
             ("people say", "is it so?", "what is right", "where"),
             *((e["people"], answer(e), e["instead"], link(e, base)) for e in rows),
         )
-        return f"<!-- python docs/claims.py {match[1]} -->\n{shown}\n<!-- end -->"
+        return f"<!-- python docs/claims.py {match[1]} -->\n{shown}\n\n{NAMES}\n<!-- end -->"
 
     return TABLE.sub(written, text)
 
