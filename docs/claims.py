@@ -29,8 +29,8 @@ differs by less than one point on digits, two on photos and text, counts as equa
 "undecided" where it does not. Do not edit: `python docs/claims.py` writes this file.
 """
 NAMES = (
-    "*In brackets stands where it was measured: digits are MNIST, photos CIFAR-10, text is the next "
-    "character of Python's documentation. What has no brackets was counted.*"
+    "*In brackets stands where it was measured: digits are MNIST, photos CIFAR-10, text is the "
+    "next character of Python's documentation. What has no brackets was counted.*"
 )
 TABLE = re.compile(r"<!-- python docs/claims.py ([^>]*?) ?-->\n.*?<!-- end -->", re.DOTALL)
 
