@@ -3,7 +3,7 @@
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard, cast
 from uuid import uuid4
 
 import keras
@@ -117,14 +117,14 @@ def _values(key: str, values: Iterable[Any]) -> list[Any]:
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
     if not _is_list(seeds):
-        return evidence.seeds(seeds)
+        return evidence.seeds(cast(int, seeds))
     seeds = [integer("each of seeds", seed, minimum=0) for seed in seeds]
     if seeds and max(seeds) >= 2**32:
         raise ValueError(f"each of seeds must be below 2**32, as Keras wants it; got {max(seeds)}.")
     return _distinct("seeds", seeds)
 
 
-def _is_list(values: Any) -> bool:
+def _is_list(values: Any) -> TypeGuard[Iterable[Any]]:
     """Whether it holds values: a 0-d array, too, calls itself iterable."""
     single = isinstance(values, (str, bytes)) or getattr(values, "shape", None) == ()
     return isinstance(values, Iterable) and not single
