@@ -66,7 +66,7 @@ def missing_monitor(call: Call) -> Iterator[Finding]:
             symptom=_LATE if raises else _idle(watch.callback),
             cause=f"{watch.kind} monitors {watch.monitor}, which will not be in the logs"
             f"{_why(call, watch.monitor)}.",
-            cure=f"Monitor {_known(call)}; val_ needs validation data.",
+            cure=f"Monitor {_known(call)}. (Names with val_ need validation data.)",
             see=f"{MISTAKES}#Early-stopping-by-val_acc",
         )
 

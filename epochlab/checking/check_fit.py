@@ -73,10 +73,10 @@ def check_fit(model: keras.Model, x: Any, y: Any = None, **fit_arguments: Any) -
     []
     >>> findings = check_fit(model, x, y, batch_size=4, epochs=4, steps_per_epoch=10 // 4)
     >>> print(*findings)
-    short-epochs: The epochs run 2, 1, 2, 1 batches, and a short one logs the mean of few
-             batches.
-      cause: One pass has 3 batches. With steps_per_epoch=2, Keras goes on with it in the
-             next epoch; where it ends, the epoch ends.
+    short-epochs: The epochs run 2, 1, 2, 1 batches. The loss and the metrics of a short
+             epoch are about its few batches only.
+      cause: The data has 3 batches. An epoch ends after steps_per_epoch=2 of them, or where
+             the data ends. The next epoch goes on with the batches that are left.
       cure:  Leave steps_per_epoch out.
       see:   notebooks/09_silent_mistakes.ipynb#steps_per_epoch-rounded-down
     """

@@ -23,10 +23,11 @@ def short_epochs(call: Call) -> Iterator[Finding]:
         first = ", ".join(map(str, call.ran)) + (", …" if call.n_epochs > len(call.ran) else "")
         yield Finding(
             "short-epochs",
-            symptom=f"The epochs run {first} batches, and a short one logs the mean of few "
-            "batches.",
-            cause=f"One pass has {call.batches} batches. With steps_per_epoch={call.steps}, Keras "
-            "goes on with it in the next epoch; where it ends, the epoch ends.",
+            symptom=f"The epochs run {first} batches. The loss and the metrics of a short epoch "
+            "are about its few batches only.",
+            cause=f"The data has {call.batches} batches. An epoch ends after "
+            f"steps_per_epoch={call.steps} of them, or where the data ends. The next epoch goes on "
+            "with the batches that are left.",
             cure="Leave steps_per_epoch out.",
             see=f"{MISTAKES}#steps_per_epoch-rounded-down",
         )
@@ -58,11 +59,11 @@ def spent_generator(call: Call) -> Iterator[Finding]:
         if isinstance(source.data, GeneratorType) and not source.steps and source.times > 1:
             yield Finding(
                 "spent-generator",
-                symptom="After the first pass, only its first two batches are used, again and "
-                "again.",
-                cause=f"{source.name} is a Python generator, which ends once and for all, and "
-                "Keras keeps no more than the two batches that it looked at beforehand.",
-                cure="Hand over arrays, a PyDataset or a tf.data.Dataset, such as "
+                symptom=f"Only the first pass over {source.name} has all batches. Each later pass "
+                "has the first two batches, always the same two.",
+                cause=f"{source.name} is a Python generator, which cannot begin again. Keras has "
+                "kept only the two batches that it took out before it began.",
+                cure="Give arrays, a PyDataset or a tf.data.Dataset, such as "
                 f"Dataset.from_generator; or a generator that never ends, with {source.argument}.",
                 see=f"{MISTAKES}#A-generator-for-four-epochs",
             )
@@ -117,16 +118,23 @@ def sorted_split(call: Call) -> Iterator[Finding]:
         ways = math.lgamma(len(names) + 1) - math.lgamma(n + 1)
         ways += sum(math.lgamma(count + 1) for count in counts)
         if withheld.any() or (blocks == len(names) > 1 and ways < _CHANCE):
-            kinds = len(np.unique(labels[call.cut :]))
+            seen = f" Training never sees {_listed(names[unseen])}." if unseen.any() else ""
             yield Finding(
                 "sorted-split",
-                symptom=f"The validation data has {kinds} of {len(names)} labels, and training "
-                f"never sees {unseen.sum()} of them: val_ values say nothing.",
-                cause="y is in the order of its labels, and validation_split cuts off the end "
-                "before anything is shuffled.",
+                symptom=f"Of the {len(names)} labels, the validation data has "
+                f"{_listed(np.unique(labels[call.cut :]))}.{seen} So val_accuracy and val_loss do "
+                "not tell how well the model does on all labels.",
+                cause="y is sorted by its labels, and validation_split cuts off the end before "
+                "fit shuffles.",
                 cure="Shuffle x and y together first, or pass validation_data.",
                 see=f"{MISTAKES}#validation_split-and-images-in-order",
             )
+
+
+def _listed(labels: np.ndarray) -> str:
+    if len(labels) == 1:
+        return f"label {labels[0]}"
+    return f"labels {', '.join(map(str, labels[:5]))}{', …' if len(labels) > 5 else ''}"
 
 
 def test_set(call: Call) -> Iterator[Finding]:
