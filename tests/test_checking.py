@@ -771,7 +771,7 @@ def test_sorted_split(labels, split):
     backwards = tuple(labels.shape) == (40, 1)
     first, half = ("label 0", "labels 0, 1") if backwards else ("label 3", "labels 2, 3")
     last = half if split == 0.5 else first
-    assert f"Of the 4 labels, the validation data has {last}. " in symptom
+    assert f"Of the 4 labels, the validation data has only {last}. " in symptom
     assert (f"never sees {last}. " in symptom) == (split > 0.1)
 
 

@@ -420,6 +420,7 @@ def test_healthy_notebook_has_no_fault(write, stem: str):
         all_of(says(LOUD), shows(printed(KERAS_BAR)), shows(printed("0s 3ms/step"))),
         says("## And after", "exercises"),
         says("with redirect_stdout(log):\n    model.fit(x, verbose=2)"),
+        second("model.fit(x, y, verbose=2)"),
         says("model.fit(x, **arguments)\nmodel.predict(x, verbose=level)\nfit(x)"),
         says("name = {}\nname.update(x=1)\nprint(_)  # done;"),
         says("model = keras.Sequential([], name='small')\nmodel.summary()"),

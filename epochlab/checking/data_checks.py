@@ -118,11 +118,13 @@ def sorted_split(call: Call) -> Iterator[Finding]:
         ways = math.lgamma(len(names) + 1) - math.lgamma(n + 1)
         ways += sum(math.lgamma(count + 1) for count in counts)
         if withheld.any() or (blocks == len(names) > 1 and ways < _CHANCE):
+            validated = np.unique(labels[call.cut :])
+            only = "only " if len(validated) < len(names) else ""
             seen = f" Training never sees {_listed(names[unseen])}." if unseen.any() else ""
             yield Finding(
                 "sorted-split",
-                symptom=f"Of the {len(names)} labels, the validation data has "
-                f"{_listed(np.unique(labels[call.cut :]))}.{seen} So val_accuracy and val_loss do "
+                symptom=f"Of the {len(names)} labels, the validation data has {only}"
+                f"{_listed(validated)}.{seen} So val_accuracy and val_loss do "
                 "not tell how well the model does on all labels.",
                 cause="y is sorted by its labels, and validation_split cuts off the end before "
                 "fit shuffles.",
