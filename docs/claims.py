@@ -83,7 +83,7 @@ def in_short(entry: dict[str, Any]) -> str:
         for of_reading in entry["outcome"].values()
         for outcome in (of_reading.values() if isinstance(of_reading, dict) else [of_reading])
     }
-    return outcomes.pop() if len(outcomes) == 1 else "it depends"
+    return outcomes.pop() if len(outcomes) == 1 else "partly"
 
 
 def answer(entry: dict[str, Any]) -> str:
