@@ -31,7 +31,7 @@ FRONT_SECTIONS = [
     *("From curve to cause", "Glossary", "Calculator", "References"),
 ]
 # Not yet written anew: their exercises have no checkers, and what is to be copied is in code cells.
-OLD = {"05_large_batches", "10_more_devices"}
+OLD = {"10_more_devices"}
 OLD_SECTIONS = ["Copy this", "Exercises", "What people say", "References"]
 NO_ROWS = {FRONT_DOOR, "09_silent_mistakes"}  # no row of the ledger is theirs
 MOST_TO_COPY = 20
