@@ -60,6 +60,8 @@ def copied(path: Path) -> nbformat.NotebookNode:
                     cells.append(nbformat.v4.new_markdown_cell(text))
             # Python files are pages, too, made by viewcode.
             cell.source = SOURCE_LINK.sub(r'<a href="\2_modules/\3.html">\1</a>', cell.source)
+            # The ledger is a page of cards.
+            cell.source = cell.source.replace("(../CLAIMS.md)", "(../verdicts.md)")
         elif "solution" in tags:
             cell.metadata["tags"] = [*tags, "hide-cell"]
             cell.metadata["mystnb"] = prompts("the solution")
