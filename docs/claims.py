@@ -61,7 +61,7 @@ def world_cells(entry: dict[str, Any]) -> list[str]:
     exact = [f"{name}: {text}" for name, text in entry["evidence"].items() if isinstance(text, str)]
     missing = dict(re.findall(r"(\w+): ([^;]+)", entry["missing"] or ""))
     if not _is_evidence(entry):  # of a lesson, measured on MNIST
-        return ["; ".join(exact), *["not measured: the evidence is not there yet"] * 2]
+        return ["; ".join(exact), *["not measured: tried on digits only"] * 2]
     cells = []
     for world in WORLDS:
         found = [
