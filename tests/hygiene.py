@@ -33,7 +33,9 @@ FRONT_SECTIONS = [
 # Not yet written anew: their exercises have no checkers, and what is to be copied is in code cells.
 OLD = {"10_more_devices"}
 OLD_SECTIONS = ["Copy this", "Exercises", "What people say", "References"]
-NO_ROWS = {FRONT_DOOR, "04_early_stopping", "09_silent_mistakes"}  # no verdicts stand in them
+NO_ROWS = {  # no verdicts stand in them
+    *(FRONT_DOOR, "04_early_stopping", "06_learning_rate", "07_schedules", "09_silent_mistakes"),
+}
 MOST_TO_COPY = 20
 OF_LESSONS = {
     *("has_the_anatomy", "exercises_answer_back", "has_something_to_copy"),
