@@ -34,7 +34,8 @@ FRONT_SECTIONS = [
 OLD = {"10_more_devices"}
 OLD_SECTIONS = ["Copy this", "Exercises", "What people say", "References"]
 NO_ROWS = {  # no verdicts stand in them
-    *(FRONT_DOOR, "04_early_stopping", "06_learning_rate", "07_schedules", "09_silent_mistakes"),
+    *(FRONT_DOOR, "04_early_stopping", "05_large_batches", "06_learning_rate", "07_schedules"),
+    "09_silent_mistakes",
 }
 MOST_TO_COPY = 20
 OF_LESSONS = {
