@@ -35,7 +35,7 @@ OLD = {"10_more_devices"}
 OLD_SECTIONS = ["Copy this", "Exercises", "What people say", "References"]
 NO_ROWS = {  # no verdicts stand in them
     *(FRONT_DOOR, "04_early_stopping", "05_large_batches", "06_learning_rate", "07_schedules"),
-    "09_silent_mistakes",
+    *("08_choosing_values", "09_silent_mistakes"),
 }
 MOST_TO_COPY = 20
 OF_LESSONS = {
