@@ -205,6 +205,7 @@ def random_numbers_kept() -> Iterator[None]:
     with suppress(ImportError, AttributeError):
         for name in ("global_random_seed", "global_seed_generator"):
             of_keras[name] = _global_state().get_global_attribute(name)
+        _global_state().set_global_attribute("global_seed_generator", None)  # it counts in place
     try:
         yield
     finally:

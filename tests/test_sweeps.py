@@ -506,6 +506,7 @@ def test_random_numbers_go_on_as_if_there_had_been_no_sweep(n, at_a_time, tmp_pa
         return [float(number) for number in numbers]
 
     def after(**cache):
+        keras.utils.clear_session()  # in Keras 3.11 its generator goes on, whatever the seed
         keras.utils.set_random_seed(11)
         drawn()
         if cache:
