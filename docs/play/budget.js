@@ -25,7 +25,9 @@
     draw.size = size;
     const rate = rates.find((rate) => String(rate.rate) === value("rate"));
 
-    const all = names.flatMap((name) => sizes[name].rates.find((rate) => rate.best).values).concat(rate.values);
+    // One scale for all budgets, so that they can be compared.
+    const everywhere = Object.values(world).flatMap(({ optimizers }) => Object.values(optimizers[value("optimizer")] || {}));
+    const all = everywhere.flatMap(({ rates }) => rates.find((rate) => rate.best).values).concat(rate.values);
     const low = Math.floor(Math.min(...all) / 5) * 5, high = Math.ceil(Math.max(...all) / 5) * 5;
     const yTicks = [];
     const gap = high - low > 40 ? 20 : high - low > 15 ? 10 : 5;
@@ -46,9 +48,10 @@
     const made = `${play.count(rate.updates)} ${rate.updates === 1 ? "update" : "updates"}`;
     const points = Math.abs(rate.behind).toFixed(1);
     const apart = points === "0.0" ? "as good as" : `${points} points ${rate.behind > 0 ? "behind" : "ahead of"}`;
+    const equal = Math.abs(rate.behind) < budget.margin ? ` (below ${budget.margin}, which counts as equal)` : "";
     const text = rate.behind === null
       ? `Batch size ${play.count(Number(size))} at rate ${rate.rate} is the best here: ${rate.mean.toFixed(1)} % of new ones right. It made ${made}.`
-      : `Batch size ${play.count(Number(size))} at rate ${rate.rate} is ${apart} batch size ${play.count(rate.best_size)} at its best rate: ${rate.mean.toFixed(1)} % of new ones right. It made ${made}, batch size ${play.count(rate.best_size)} made ${play.count(rate.best_updates)}.`;
+      : `Batch size ${play.count(Number(size))} at rate ${rate.rate} is ${apart} batch size ${play.count(rate.best_size)} at its best rate${equal}: ${rate.mean.toFixed(1)} % of new ones right. It made ${made}, batch size ${play.count(rate.best_size)} made ${play.count(rate.best_updates)}.`;
     said.textContent = text;
     svg.setAttribute("aria-label", `Accuracy by batch size, a dot per seed. ${text}`);
   }

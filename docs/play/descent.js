@@ -58,11 +58,12 @@
     for (const run of runs) while (!run.gone && run.seen.length + batchSize() <= clock) update(run);
     if (over()) pause();
     draw();
-    if (!timer) say();
+    say();
   }
   function pause() {
     clearInterval(timer);
     timer = null;
+    said.removeAttribute("aria-live");
     go.textContent = "Run";
   }
   function draw() {
@@ -101,6 +102,7 @@
   go.addEventListener("click", () => {
     if (timer) { pause(); say(); return; }
     go.textContent = "Pause";
+    said.setAttribute("aria-live", "off"); // not to be read out at each step
     timer = setInterval(() => advance(n / 10), 60);
   });
   reset.addEventListener("click", restart);

@@ -12,6 +12,7 @@
   function pause() {
     clearInterval(timer);
     timer = null;
+    said.removeAttribute("aria-live");
     run.textContent = "Run";
   }
   function draw() {
@@ -55,7 +56,7 @@
     if (epoch < curve().val_loss.length) epoch += 1;
     if (epoch === curve().val_loss.length) halt();
     draw();
-    if (!timer) say();
+    say();
   }
   function halt() {
     pause();
@@ -67,6 +68,7 @@
   next.addEventListener("click", () => { pause(); advance(); });
   run.addEventListener("click", () => {
     if (timer) { pause(); say(); return; }
+    said.setAttribute("aria-live", "off"); // not to be read out at each epoch
     timer = setInterval(advance, 350);
     run.textContent = "Pause";
   });
