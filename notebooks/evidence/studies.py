@@ -412,6 +412,20 @@ def larger(found: Interval, world: str) -> Check:
     return shown if shown else found.above(WORLDS[world].margin)
 
 
+def differs(found: Interval, world: str) -> Check:
+    """Check that there is a difference in points: shown if an interval leaves out 0."""
+    shown = found.above(0) if found.mean > 0 else found.below(0)
+    return shown if shown else ~found.within(WORLDS[world].margin)
+
+
+def pick(runs: pd.DataFrame, **keys: Any) -> pd.DataFrame:
+    """Return the runs that have these values of these keys, of which a table may lack some."""
+    for key, value in keys.items():
+        if key in runs:
+            runs = runs[runs[key] == value]
+    return runs
+
+
 def folder() -> Path:
     """Return where the records are: the committed ones belong to the default seeds."""
     runs, block = Path(__file__).parent / "runs", os.environ.get("EPOCHLAB_SEED") or "0"
