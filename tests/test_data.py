@@ -1004,3 +1004,13 @@ def test_the_real_thing(name, monkeypatch, capsys):
     assert loaded.source.startswith(_sources.DATA_SETS[name].title) and not loaded.stand_in
     assert set(loaded.y_train) == set(range(10)) and len(loaded.x_train) == 10_000
     assert _sources.is_real(name) and capsys.readouterr() == ("", "")
+
+
+def test_a_record_that_cannot_be_verified_or_downloaded_is_refused():
+    mnist, cifar10 = _sources.DATA_SETS["mnist"], _sources.DATA_SETS["cifar10"]
+    with pytest.raises(ValueError, match="cache_files of MNIST must name the file that url gives"):
+        replace(mnist, cache_files=())
+    with pytest.raises(ValueError, match="sha256 of MNIST must have .*y_train; got archive"):
+        replace(mnist, sha256=cifar10.sha256)
+    with pytest.raises(ValueError, match="sha256 of CIFAR-10 must have archive; got none"):
+        replace(cifar10, sha256={})

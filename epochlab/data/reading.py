@@ -38,8 +38,10 @@ class DataSet:
 
     `files` maps the names that a file may have in `EPOCHLAB_DATA` to its reader: what can be
     verified first. `cache_files` are names in Keras's cache, of what the first reader reads; a
-    download from `url` goes to the first of them. `sha256` is that of the original "archive", or
-    of the bytes of each array. `stand_in` says what is drawn instead, and draws it.
+    download from `url` goes to the first of them. `sha256` is that of the original "archive" that
+    `read_cifar` reads, or of the bytes of each array that `read_npz` does. A reader takes this
+    record and the bytes of a file, and raises `ValueError` where they are not what they should be.
+    `stand_in` says what is drawn instead, and draws it.
     """
 
     title: str
@@ -50,6 +52,16 @@ class DataSet:
     cache_files: tuple[str, ...] = ()
     url: str | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.url and not self.cache_files:
+            raise ValueError(f"cache_files of {self.title} must name the file that url gives.")
+        wanted = {"archive"} if read_cifar in self.files.values() else set(_ARRAYS)
+        if (self.sha256 or wanted == {"archive"}) and self.sha256.keys() != wanted:
+            given = ", ".join(self.sha256) or "none"
+            raise ValueError(
+                f"sha256 of {self.title} must have {', '.join(sorted(wanted))}; got {given}."
+            )
 
 
 def read_npz(data_set: DataSet, content: bytes) -> Images:
