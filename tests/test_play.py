@@ -232,6 +232,7 @@ def test_descent_makes_the_steps_that_numpy_makes(page, batch_size):
 
 def test_descent_flies_away_at_a_rate_that_is_too_large(page):
     page.check('#play-descent [name=batch][value="150"]')
+    page.check('#play-descent [name=runs][value="5"]')
     page.focus("#play-descent [name=rate]")
     page.keyboard.press("End")
     step = page.locator("#play-descent button").first

@@ -54,7 +54,7 @@
   }
   function advance() {
     if (epoch < curve().val_loss.length) epoch += 1;
-    if (epoch === curve().val_loss.length) halt();
+    if (epoch === curve().val_loss.length) { halt(); return; }
     draw();
     say();
   }
