@@ -418,6 +418,16 @@ def differs(found: Interval, world: str) -> Check:
     return shown if shown else ~found.within(WORLDS[world].margin)
 
 
+def is_larger(intervals: dict[str, Interval]) -> dict[str, Check]:
+    """Check in each world, as `larger` does."""
+    return {world: larger(found, world) for world, found in intervals.items()}
+
+
+def is_different(intervals: dict[str, Interval]) -> dict[str, Check]:
+    """Check in each world, as `differs` does."""
+    return {world: differs(found, world) for world, found in intervals.items()}
+
+
 def pick(runs: pd.DataFrame, **keys: Any) -> pd.DataFrame:
     """Return the runs that have these values of these keys, of which a table may lack some."""
     for key, value in keys.items():
