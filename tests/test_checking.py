@@ -447,6 +447,10 @@ def test_missing_monitor_never_stops(monitor, arguments, reason):
     model = plain(optimizer=keras.optimizers.SGD(0.0))  # never improves
     finding = one("missing-monitor", model, X, Y, **arguments)
     assert re.search(reason, finding.cause) and "accuracy, loss" in finding.cure
+    assert "no best weights" in finding.symptom
+    stop.restore_best_weights = False  # as in Keras, where none are asked for
+    assert "best weights" not in one("missing-monitor", model, X, Y, **arguments).symptom
+    stop.restore_best_weights = True
     history, batches, said = fit(model, X, Y, **arguments)
     assert len(batches) == 3 and stop.best_weights is None
     assert sum("not available" in text for text in said) == 3
@@ -667,40 +671,53 @@ def test_short_epochs_are_counted_without_running_through_them():
         assert names(grouped, X, Y, **arguments) == found
 
 
+class Enough(Exception):
+    pass
+
+
+class Limit(callbacks.Callback):
+    """Ends what does not end by itself, in training or in validation."""
+
+    def __init__(self, name="x"):
+        super().__init__()
+        self.name = name
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.count(batch, self.name == "x")
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.count(batch, self.name == "validation_data")
+
+    def count(self, batch, endless):
+        if batch > 100:  # of the 5 there are
+            assert endless
+            raise Enough
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["x", "validation_data"])
 def test_endless_data_never_ends(name):
-    class Enough(Exception):
-        pass
-
-    class Limit(callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            self.count(batch, name == "x")
-
-        def on_test_batch_end(self, batch, logs=None):
-            self.count(batch, name == "validation_data")
-
-        def count(self, batch, endless):
-            if batch > 100:  # of the 5 there are
-                assert endless
-                raise Enough
-
     x, validation = dataset().repeat(), {}
     if name == "validation_data":
         x, validation = dataset(), {"validation_data": x}
     finding = one("endless-data", plain(), x, **validation)
     assert name in finding.cause
     with pytest.raises(Enough):
-        fit(plain(), x, callbacks=[Limit()], **validation)
+        fit(plain(), x, callbacks=[Limit(name)], **validation)
     steps = {"steps_per_epoch": 3} if name == "x" else {"validation_steps": 3}
     assert names(plain(), x, **validation, **steps) == []
-    fit(plain(), x, callbacks=[Limit()], **validation, **steps)
+    fit(plain(), x, callbacks=[Limit(name)], **validation, **steps)
 
 
 def test_spent_generator():
-    one("spent-generator", plain(), generator(), epochs=3)
+    finding = one("spent-generator", plain(), generator(), epochs=3)
     assert fit(plain(), generator(), epochs=3)[1] == [5, 2, 2]
     assert names(plain(), generator(), epochs=1) == []
+    # Whether a generator ends is not known: what is said must be right for both.
+    assert one("spent-generator", plain(), endless(), epochs=3) == finding
+    assert "If x ends," in finding.symptom and "If it never ends," in finding.symptom
+    with pytest.raises(Enough):
+        fit(plain(), endless(), epochs=3, callbacks=[Limit()])
 
     arguments = {"epochs": 2, "validation_freq": 1, "batch_size": 40}
     assert "validation_data" in (

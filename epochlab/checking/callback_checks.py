@@ -77,7 +77,13 @@ def _idle(callback: keras.callbacks.Callback) -> str:
         return "The learning rate is never reduced."
     if isinstance(callback, keras.callbacks.ModelCheckpoint):
         return "Each epoch is saved over the one before, better or not."
-    return "Training never stops early, and no best weights are restored."
+    restored = ", and no best weights are restored" if _restores(callback) else ""
+    return f"Training never stops early{restored}."
+
+
+def _restores(callback: keras.callbacks.Callback) -> bool:
+    """Whether the weights of the best epoch are asked for; only an early stop has them."""
+    return getattr(callback, "restore_best_weights", False)
 
 
 def _known(call: Call) -> str:
@@ -147,7 +153,6 @@ def no_effect(call: Call) -> Iterator[Finding]:
         start = getattr(waiting, "start_from_epoch", 0)
         validated = watch.monitor.startswith("val_") and call.logs_as_keras
         seen = call.validations(start) if validated else call.last - max(start, call.epochs[0])
-        restores = getattr(watch.callback, "restore_best_weights", False)
         if start >= call.last:
             yield Finding(
                 "late-start",
@@ -155,7 +160,7 @@ def no_effect(call: Call) -> Iterator[Finding]:
                 cause=f"start_from_epoch={start} counts from 0; epochs={call.last} ends before.",
                 cure="Start earlier, or train for more epochs.",
             )
-        elif waiting.patience >= seen and not restores:
+        elif waiting.patience >= seen and not _restores(watch.callback):
             yield Finding(
                 "long-patience",
                 symptom=_idle(watch.callback),

@@ -59,10 +59,12 @@ def spent_generator(call: Call) -> Iterator[Finding]:
         if isinstance(source.data, GeneratorType) and not source.steps and source.times > 1:
             yield Finding(
                 "spent-generator",
-                symptom=f"Only the first pass over {source.name} has all batches. Each later pass "
-                "has the first two batches, always the same two.",
-                cause=f"{source.name} is a Python generator, which cannot begin again. Keras has "
-                "kept only the two batches that it took out before it began.",
+                symptom=f"If {source.name} ends, only the first pass over it has all batches, and "
+                "each later pass the first two, always the same two. If it never ends, neither "
+                "does the first pass.",
+                cause=f"{source.name} is a Python generator, and nothing says how many batches to "
+                "take. When it has ended, it cannot begin again: Keras has kept only the two "
+                "batches that it took out before it began.",
                 cure="Give arrays, a PyDataset or a tf.data.Dataset, such as "
                 f"Dataset.from_generator; or a generator that never ends, with {source.argument}.",
                 see=f"{MISTAKES}#A-generator-for-four-epochs",
