@@ -315,7 +315,8 @@ def article(this: SphinxDirective) -> list[nodes.Node]:
     seen = {
         row: path
         for path in LESSONS
-        for rows in claims.TABLE.findall(path.read_text(encoding="utf-8").replace("\\n", "\n"))
+        for cell in nbformat.read(path, 4).cells
+        for rows in claims.TABLE.findall(cell.source)
         for row in rows.split()
     }
     texts = []

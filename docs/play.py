@@ -36,14 +36,15 @@ RULES: dict[str, Rule] = {
 }
 
 
-def runs(name: str, *, search: bool = False) -> pd.DataFrame:
-    """Return the recorded runs of a part of a study, or those of its search for a rate.
+def runs(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the recorded runs of a part of a study, and those of its search for a rate.
 
     The search has seeds of its own, from 1,000 on.
     """
     _, *lines = (RUNS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     table = pd.DataFrame(map(json.loads, lines))
-    return table[(table["seed"] >= 1_000) == search].reset_index(drop=True)
+    of_search = table["seed"] >= 1_000
+    return table[~of_search].reset_index(drop=True), table[of_search].reset_index(drop=True)
 
 
 def budget_data() -> dict[str, Any]:
@@ -52,8 +53,7 @@ def budget_data() -> dict[str, Any]:
     for world in ("digits", "photos", "text"):
         for budget in ("epochs", "updates"):
             if (RUNS / f"budget_{world}_{budget}.jsonl").exists():
-                table = runs(f"budget_{world}_{budget}")
-                search = runs(f"budget_{world}_{budget}", search=True)
+                table, search = runs(f"budget_{world}_{budget}")
                 limit = table["limit"].iloc[0].partition("=")[2]
                 found.setdefault(world, {})[budget] = {
                     "text": f"{limit} {budget} for all",
@@ -96,17 +96,18 @@ def pick(table: pd.DataFrame, batch_size: int, learning_rate: float) -> pd.DataF
 def rate(rows: pd.DataFrame, best: pd.DataFrame, chosen: bool) -> dict[str, Any]:
     """Return what the explorer shows of a batch size and a rate."""
     columns = ["seed", "test_accuracy"]
-    is_best = rows.index.equals(best.index)
-    behind = None if is_best else difference(best[columns], rows[columns], "test_accuracy").mean
+    behind = None
+    if not rows.index.equals(best.index):
+        ahead = difference(best[columns], rows[columns], "test_accuracy")
+        behind = round(ahead.mean, 6)
     return {
         "rate": float(rows["learning_rate"].iloc[0]),
         "best": bool(chosen),
         "values": (100 * rows["test_accuracy"]).round(2).tolist(),
-        "mean": interval(100 * rows["test_accuracy"]).mean,
+        "mean": round(interval(100 * rows["test_accuracy"]).mean, 6),
         "behind": behind,
         "updates": int(rows["steps"].iloc[0]),
         "best_size": int(best["batch_size"].iloc[0]),
-        "best_updates": int(best["steps"].iloc[0]),
     }
 
 
@@ -118,7 +119,7 @@ def curves() -> list[dict[str, Any]]:
         ("photos", {"n_train": 4_000, "augmentation": False}),
     ):
         if (RUNS / f"epochs_{world}.jsonl").exists():
-            table = runs(f"epochs_{world}")
+            table, _ = runs(f"epochs_{world}")
             for noise, labels in ((0.4, "40 % of the labels wrong"), (0.0, "all labels right")):
                 rows = table[table["label_noise"] == noise]
                 for key, value in keys.items():

@@ -17,6 +17,7 @@
     const names = Object.keys(sizes).sort((a, b) => a - b);
     fill("batch_size", names.map((size) => [size, play.count(Number(size))]), names.at(-2));
     const size = value("batch_size"), rates = sizes[size].rates;
+    const updates = (size) => sizes[size].rates.find((rate) => rate.best).updates;
     // The best rate first when the batch changes; a rate of another batch size means nothing here.
     const best = rates.find((rate) => rate.best);
     const known = rates.some((rate) => String(rate.rate) === (form.elements.rate ? value("rate") : ""));
@@ -51,7 +52,7 @@
     const equal = Math.abs(rate.behind) < budget.margin ? ` (below ${budget.margin}, which counts as equal)` : "";
     const text = rate.behind === null
       ? `Batch size ${play.count(Number(size))} at rate ${rate.rate} is the best here: ${rate.mean.toFixed(1)} % of new ones right. It made ${made}.`
-      : `Batch size ${play.count(Number(size))} at rate ${rate.rate} is ${apart} batch size ${play.count(rate.best_size)} at its best rate${equal}: ${rate.mean.toFixed(1)} % of new ones right. It made ${made}, batch size ${play.count(rate.best_size)} made ${play.count(rate.best_updates)}.`;
+      : `Batch size ${play.count(Number(size))} at rate ${rate.rate} is ${apart} batch size ${play.count(rate.best_size)} at its best rate${equal}: ${rate.mean.toFixed(1)} % of new ones right. It made ${made}, batch size ${play.count(rate.best_size)} made ${play.count(updates(rate.best_size))}.`;
     said.textContent = text;
     svg.setAttribute("aria-label", `Accuracy by batch size, a dot per seed. ${text}`);
   }
