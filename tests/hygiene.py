@@ -30,9 +30,6 @@ FRONT_SECTIONS = [
     *("Copy this", "What to set first", "The map", "Try it", "How to read our figures"),
     *("From curve to cause", "Glossary", "Calculator", "References"),
 ]
-# Not yet written anew: their exercises have no checkers, and what is to be copied is in code cells.
-OLD = {"10_more_devices"}
-OLD_SECTIONS = ["Copy this", "Exercises", "What people say", "References"]
 NO_ROWS = {  # no verdicts stand in them
     *(FRONT_DOOR, "04_early_stopping", "05_large_batches", "06_learning_rate", "07_schedules"),
     *("08_choosing_values", "09_silent_mistakes"),
@@ -331,10 +328,8 @@ def has_the_anatomy(notebook: NotebookNode, path: Path) -> Iterator[str]:
         named = [title for title in named if title in FRONT_SECTIONS]
         if named != FRONT_SECTIONS:
             yield f'The notebook has of the sections ("## ") {named}; right is {FRONT_SECTIONS}.'
-    else:
-        right = OLD_SECTIONS if path.stem in OLD else SECTIONS
-        if not set(right) <= set(named) or named[-1] != "References":
-            yield f'The notebook has the sections ("## ") {named}; right is {right}, the last last.'
+    elif not set(SECTIONS) <= set(named) or named[-1] != "References":
+        yield f'The notebook has the sections ("## ") {named}; right is {SECTIONS}, the last last.'
     installs = sum("colab-install" in tags(cell) for _, cell in cells(notebook, "code"))
     if installs != 1:
         yield f"The notebook has {installs} cells tagged colab-install; right is 1."
@@ -346,13 +341,12 @@ def exercises_answer_back(notebook: NotebookNode, path: Path) -> Iterator[str]:
     solutions = [(name, cell) for name, cell in code if "solution" in tags(cell)]
     if not 2 <= len(solutions) <= 4:
         yield f"The notebook has {len(solutions)} cells tagged solution; right is 2 to 4."
-    hides = ["source_hidden"] if path.stem in OLD else ["source_hidden", "outputs_hidden"]
     for name, cell in solutions:
-        for setting in hides:
+        for setting in ("source_hidden", "outputs_hidden"):
             if cell.metadata.get("jupyter", {}).get(setting) is not True:
                 yield f"{name} is an unfolded solution: set metadata.jupyter.{setting} to true."
     asked = sum("solution" not in tags(cell) and asks(cell) for _, cell in code)
-    if asked < 2 and path.stem not in OLD:
+    if asked < 2:
         yield f"{asked} visible cells call check_answer(exercise, ...); right is 2 at least."
 
 
@@ -367,7 +361,7 @@ def asks(cell: NotebookNode) -> bool:
 
 @rule
 def has_something_to_copy(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    found = list(to_copy(notebook, path.stem in OLD))
+    found = list(to_copy(notebook))
     if not found:
         yield '"Copy this" has nothing to copy: a fenced block of Python in a text.'
     for name, snippet in found:
@@ -378,7 +372,7 @@ def has_something_to_copy(notebook: NotebookNode, path: Path) -> Iterator[str]:
             continue
         if names:
             yield f"{name} is to be copied and imports epochlab: it has to work without."
-    if path.stem in OLD or not found:
+    if not found:
         return
     if len(found) > 1:
         yield f'"Copy this" has {len(found)} blocks to copy; right is one, from data to curve.'
@@ -390,19 +384,16 @@ def has_something_to_copy(notebook: NotebookNode, path: Path) -> Iterator[str]:
         yield f"{name} is to be copied and comes late: it belongs in the first third of the cells."
 
 
-def to_copy(notebook: NotebookNode, code_too: bool = False) -> Iterator[tuple[str, str]]:
+def to_copy(notebook: NotebookNode) -> Iterator[tuple[str, str]]:
     """Yield what stands under "Copy this", each block after its cell's name."""
     for section, name, cell in with_sections(notebook):
-        if section == "Copy this":
-            if cell.cell_type == "markdown":
-                yield from ((name, block) for block in fenced(cell.source))
-            elif code_too:
-                yield name, cell.source
+        if section == "Copy this" and cell.cell_type == "markdown":
+            yield from ((name, block) for block in fenced(cell.source))
 
 
 @rule
 def verdicts_are_generated(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    if path.stem in OLD | NO_ROWS:
+    if path.stem in NO_ROWS:
         return
     people = [cell.source for title, _, cell in with_sections(notebook) if title == SECTIONS[2]]
     if people and not any(GENERATED.search(source) for source in people):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from hygiene import OLD, headings, links_resolve, tags
+from hygiene import headings, links_resolve, tags
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,9 +53,8 @@ def test_copy_gives_no_answer_away(path, copies):
     assert list(links_resolve(copied, copies / path.name)) == []
     kept = [title for _, title in headings(copied)]
     assert len(kept) == len(headings(lesson))
-    if path.stem not in OLD:
-        asked = sum("**Predict" in cell.source for cell in lesson.cells)
-        assert sum(title.endswith("?") for title in kept) >= min(asked, 3)
+    asked = sum("**Predict" in cell.source for cell in lesson.cells)
+    assert sum(title.endswith("?") for title in kept) >= min(asked, 3)
 
 
 @pytest.mark.parametrize("arguments", [(), ("a", "b")])

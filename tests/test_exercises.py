@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from hygiene import OLD, calls, tags
+from hygiene import calls, tags
 
 from epochlab import check_answer, exercises
 
@@ -118,7 +118,7 @@ def test_answers_may_be_written_in_several_ways(exercise):
 def test_lesson_asks_its_exercises_and_they_exist(path):
     known = {name for name in EXERCISES if name.partition("-")[0] == path.stem.partition("_")[0]}
     assert set(asked(path)) == known
-    assert path.stem in OLD or len(known) >= 2
+    assert len(known) >= 2
 
 
 def test_each_exercise_has_a_lesson():

@@ -60,24 +60,6 @@ def exercises() -> list[NotebookNode]:
     return cells
 
 
-def healthy_old() -> NotebookNode:
-    """Return a lesson that is not yet written anew."""
-    notebook = healthy()
-    without("ask1", "ask2", "copy")(notebook)
-    for number in (1, 2):
-        at(notebook, f"solution{number}").metadata.jupyter = {"source_hidden": True}
-    at(notebook, "exercises").source = "## Exercises"
-    at(notebook, "people").source = "## What people say"
-    place = notebook.cells.index(at(notebook, "exercises"))
-    verdict = "verdict('1', checks)"
-    notebook.cells[place:place] = [
-        code("verdict", verdict, "nbval-check-output", output=claimed("1 holds")),
-        text("copy", "## Copy this"),
-        code("copied", "import keras"),
-    ]
-    return renumber(notebook)
-
-
 def healthy_front_door() -> NotebookNode:
     notebook = healthy()
     facts = [
@@ -380,18 +362,9 @@ BROKEN_FRONT_DOOR: list[tuple[str, Mutation, str]] = [
     (EXERCISES, without("solution1"), "1 cells tagged solution"),
     (EXERCISES, without("ask1"), "1 visible cells"),
 ]
-BROKEN_OLD: list[tuple[str, Mutation, str]] = [
-    ("has_the_anatomy", sets("exercises", source="## Try it"), "has the sections"),
-    ("claims_are_compared", tagged("verdict"), "tag it nbval-check-output"),
-    ("claims_are_compared", shows(claimed("1 holds", ""), "verdict"), "what was measured"),
-    (TO_COPY, sets("copied", source="import epochlab"), "imports epochlab"),
-    (TO_COPY, without("copied"), "nothing to copy"),
-    (EXERCISES, unfolded("source_hidden"), "set metadata.jupyter.source_hidden"),
-]
 KINDS = {
     "notebook": (healthy, BROKEN),
     hygiene.FRONT_DOOR: (healthy_front_door, BROKEN_FRONT_DOOR),
-    min(hygiene.OLD): (healthy_old, BROKEN_OLD),
 }
 ALL_BROKEN = [(stem, *row) for stem, (_, rows) in KINDS.items() for row in rows]
 
@@ -427,8 +400,6 @@ def test_healthy_notebook_has_no_fault(write, stem: str):
         says("%matplotlib inline"),
         sets("ask1", source="epochlab.check_answer('02-1', answer=...)"),
         repeated("solution1"),
-        # until the last of them have moved
-        all_of(says("verdict('1', checks)", "claim"), shows(claimed("1 holds"), "claim")),
         sets("copy", source=COPY.format("\n".join(20 * ["x = 1"]))),
         sets("people", source=f"{PEOPLE}{ROWS}\n| said | verdict |\n\n{END}\nSee below."),
         shows(printed("┏━━━┳━━━┓\n┃ Layer (type) ┃ Shape ┃\n┡━━━╇━━━┩")),  # model.summary()

@@ -2,10 +2,9 @@
 
 import lesson_lines
 import pytest
-from hygiene import OLD
 from lesson_lines import NOTEBOOKS, count, sources
 
-LESSONS = [path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) if path.stem not in OLD]
+LESSONS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 
 PLAIN = """
 import epochlab
