@@ -60,8 +60,6 @@ def world_cells(entry: dict[str, Any]) -> list[str]:
     """Return what was measured for a verdict in each world, or why nothing was."""
     exact = [f"{name}: {text}" for name, text in entry["evidence"].items() if isinstance(text, str)]
     missing = dict(re.findall(r"(\w+): ([^;]+)", entry["missing"] or ""))
-    if not _is_evidence(entry):  # of a lesson, measured on MNIST
-        return ["; ".join(exact), *["not measured: tried on digits only"] * 2]
     cells = []
     for world in WORLDS:
         found = [
@@ -102,10 +100,6 @@ def answer(entry: dict[str, Any]) -> str:
     )
 
 
-def _is_evidence(entry: dict[str, Any]) -> bool:
-    return entry["path"].parent.name == "evidence"
-
-
 def table(*rows: tuple[str, ...]) -> str:
     """Return a Markdown table, of which the first row is the head."""
     first, *rest = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
@@ -113,14 +107,10 @@ def table(*rows: tuple[str, ...]) -> str:
 
 
 def ledger(found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the verdicts by row, in order; where a row has two, that of the evidence counts."""
+    """Return the verdicts by row, in order."""
     verdicts = sorted(
         (entry for entry in found if entry["kind"] == "verdict"),
-        key=lambda entry: (
-            not entry["label"].isdigit(),
-            entry["label"].zfill(3),
-            _is_evidence(entry),
-        ),
+        key=lambda entry: (not entry["label"].isdigit(), entry["label"].zfill(3)),
     )
     return {entry["label"]: entry for entry in verdicts}
 
