@@ -22,11 +22,18 @@ Every line is computed in a notebook and saved with it; the notebooks are run as
 stops being true turns the tests red. Three worlds: *digits* (MNIST, 1,000 images, a network with
 one hidden layer), *photos* (CIFAR-10, 4,000 images, a small CNN), *text* (the next character of
 CPython's documentation, a Transformer of two blocks); each notebook says where it takes others.
-Intervals are 95 % t-intervals over seeds, each with its own split of the data and its own first
-weights, ten on digits, five elsewhere; differences are paired by seed, accuracies in points. What
-differs by less than one point on digits, two on photos and text, counts as equal. A check reads
-"mean [low, high] above bound: yes", "no" where the whole interval lies on the other side, and
-"undecided" where it does not. Do not edit: `python docs/claims.py` writes this file.
+Intervals are 95 % t-intervals over seeds, of shares Clopper–Pearson; each seed has its own split of
+the data and its own first weights, ten on digits, five elsewhere. Differences are paired by seed,
+accuracies in points. Intervals are not corrected for the number of checks: one that only just
+clears its bound may do so by chance.
+
+A check reads "mean [low, high] above bound: yes", "no" where the whole interval lies on the other
+side, "undecided" where the bound is inside; "within" needs the whole interval inside the margin,
+and "not (...)" turns yes and no round. A difference of accuracies is "yes" if its interval lies
+above 0, however small, and "no" if it lies below the margin: one point on digits, two on photos and
+text. One that does both is "yes"; how large it is stands beside it.
+
+Do not edit: `python docs/claims.py` writes this file.
 """
 TABLE = re.compile(r"<!-- python docs/claims.py ([^>]*?) ?-->\n.*?<!-- end -->", re.DOTALL)
 
