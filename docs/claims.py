@@ -164,11 +164,11 @@ def with_tables(text: str, verdicts: dict[str, dict[str, Any]], base: str = "") 
 
     def written(match: re.Match[str]) -> str:
         rows = [verdicts[row] for row in match[1].split() if row in verdicts]
-        shown = table(
-            ("people say", "is it so?", "what is right", "where"),
-            *((e["people"], in_short(e), e["instead"], link(e, base)) for e in rows),
-        )
-        return f"<!-- python docs/claims.py {match[1]} -->\n{shown}\n<!-- end -->"
+        shown = [("people say", "is it so?", "what is right", "where")]
+        shown += [(e["people"], in_short(e), e["instead"], link(e, base)) for e in rows]
+        if base:  # a lesson says in its own words what is right
+            shown = [(people, so, where) for people, so, _, where in shown]
+        return f"<!-- python docs/claims.py {match[1]} -->\n{table(*shown)}\n<!-- end -->"
 
     return TABLE.sub(written, text)
 
