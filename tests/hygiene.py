@@ -30,14 +30,10 @@ FRONT_SECTIONS = [
     *("Copy this", "What to set first", "The map", "Try it", "How to read our figures"),
     *("From curve to cause", "Glossary", "Calculator", "References"),
 ]
-NO_ROWS = {  # no verdicts stand in them
-    *(FRONT_DOOR, "04_early_stopping", "05_large_batches", "06_learning_rate", "07_schedules"),
-    *("08_choosing_values", "09_silent_mistakes"),
-}
 MOST_TO_COPY = 20
 OF_LESSONS = {
     *("has_the_anatomy", "exercises_answer_back", "has_something_to_copy"),
-    *("verdicts_are_generated", "front_door_leads_on"),
+    *("verdicts_have_a_source", "front_door_leads_on"),
 }
 
 # The "━" of a Keras bar follows a count ("32/32 ━━━"); model.summary() draws its frame with it too.
@@ -392,14 +388,12 @@ def to_copy(notebook: NotebookNode) -> Iterator[tuple[str, str]]:
 
 
 @rule
-def verdicts_are_generated(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    if path.stem in NO_ROWS:
-        return
+def verdicts_have_a_source(notebook: NotebookNode, path: Path) -> Iterator[str]:
     people = [cell.source for title, _, cell in with_sections(notebook) if title == SECTIONS[2]]
-    if people and not any(GENERATED.search(source) for source in people):
+    if people and not any(GENERATED.search(text) or "(../CLAIMS.md)" in text for text in people):
         yield (
-            f'"{SECTIONS[2]}" has no "<!-- python docs/claims.py ROWS -->", with the numbers of '
-            'its rows, and below it "<!-- end -->": the table between is written by docs/claims.py.'
+            f'"{SECTIONS[2]}" has neither "<!-- python docs/claims.py ROWS -->", with the numbers '
+            'of its rows, and below it "<!-- end -->", nor a link to ../CLAIMS.md in its own words.'
         )
 
 

@@ -335,12 +335,12 @@ BROKEN: list[tuple[str, Mutation, str]] = [
         ),
         "nothing to copy",
     ),
-    ("verdicts_are_generated", sets("people", source="## What people say"), "has no"),
-    ("verdicts_are_generated", sets("people", source=f"{PEOPLE}{ROWS}"), "has no"),
+    ("verdicts_have_a_source", sets("people", source="## What people say"), "has neither"),
+    ("verdicts_have_a_source", sets("people", source=f"{PEOPLE}{ROWS}"), "has neither"),
     (
-        "verdicts_are_generated",
+        "verdicts_have_a_source",
         sets("people", source=f"{PEOPLE}<!-- python docs/claims.py -->\n{END}"),
-        "has no",
+        "has neither",
     ),
     (
         "models_are_named",
