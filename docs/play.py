@@ -155,7 +155,7 @@ def descent_data() -> dict[str, Any]:
     flowers = load_iris().data
     rows = ((flowers - flowers.mean(axis=0)) / flowers.std(axis=0)).round(3)[:, [2, 0, 3]]
     x, y = rows[:, :2], rows[:, 2]
-    center, residual = np.linalg.lstsq(x, y)[:2]
+    center, residual = np.linalg.lstsq(x, y, rcond=None)[:2]
     values, vectors = np.linalg.eigh(x.T @ x / len(x))
     angle = float(np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0])))
     return {
