@@ -5,7 +5,8 @@
 
 The numbers are a range of EPOCHLAB_SEED, the others lessons; default: all. Of each lesson only
 those cells run that its claims need, so that a block takes seconds. What fails is printed, and the
-exit status is 1.
+exit status is 1. Lesson 10 sets up devices, which a process can do once: give it one block and no
+other lesson.
 """
 
 import ast
@@ -22,6 +23,7 @@ from typing import Any
 
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
+from IPython.core.interactiveshell import InteractiveShell
 from lesson_lines import NOTEBOOKS, called
 
 
@@ -78,7 +80,7 @@ def code(path: Path) -> list[str]:
 
 def failures(cells: list[tuple[str, bool]]) -> Iterator[str]:
     """Run the cells and yield what a claim among them says where it does not hold."""
-    namespace: dict[str, Any] = {"__name__": "__main__"}
+    namespace: dict[str, Any] = {"__name__": "__main__", "get_ipython": InteractiveShell.instance}
     for source, claims in cells:
         try:
             with redirect_stdout(StringIO()):
@@ -104,8 +106,8 @@ def main(first: str, last: str, *lessons: str) -> int:
         found = []
         for block in range(int(first), int(last) + 1) if cells else []:
             os.environ["EPOCHLAB_SEED"] = str(block)
-            keras.backend.clear_session()
             found += [f"  {block}: {sentence}" for sentence in failures(cells)]
+            keras.backend.clear_session()
         print(f"{path.stem}, {source}: {n_claims} cells that claim, {len(found)} failures")
         print("\n".join(found), end="\n" if found else "", flush=True)
         n_failed += len(found)
