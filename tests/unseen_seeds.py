@@ -17,21 +17,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from io import StringIO
-from pathlib import Path
 from types import CodeType
 from typing import Any
 
-import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from IPython.core.interactiveshell import InteractiveShell
-from lesson_lines import NOTEBOOKS, called
+from lesson_lines import NOTEBOOKS, called, sources
 
 
-def needed(sources: list[str]) -> list[tuple[str, bool]]:
+def needed(texts: list[str]) -> list[tuple[str, bool]]:
     """Return the cells that the claims among them need, and of each whether it claims."""
-    modules = set(re.findall(r"(?m)^import.* (\w+)$", "\n".join(sources)))
+    modules = set(re.findall(r"(?m)^import.* (\w+)$", "\n".join(texts)))
     found, wanted = [], set[str]()
-    for source in reversed(sources):
+    for source in reversed(texts):
         tree = ast.parse(source)
         claims = any(called(node) == "claim" for node in ast.walk(tree))
         defined, read = names(compile(source, "cell", "exec"))
@@ -68,16 +66,6 @@ def changed(tree: ast.Module) -> set[str]:
     return found
 
 
-def code(path: Path) -> list[str]:
-    """Return the code cells of a lesson, without the one that installs and the solutions."""
-    return [
-        TransformerManager().transform_cell(cell.source)
-        for cell in nbformat.read(path, 4).cells
-        if cell.cell_type == "code"
-        and not {"colab-install", "solution"} & set(cell.metadata.get("tags", []))
-    ]
-
-
 def failures(cells: list[tuple[str, bool]]) -> Iterator[str]:
     """Run the cells and yield what a claim among them says where it does not hold."""
     namespace: dict[str, Any] = {"__name__": "__main__", "get_ipython": InteractiveShell.instance}
@@ -101,7 +89,7 @@ def main(first: str, last: str, *lessons: str) -> int:
     for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
         if lessons and path.stem[:2] not in lessons:
             continue
-        cells = needed(code(path))
+        cells = needed([TransformerManager().transform_cell(text) for text in sources(path)])
         n_claims = sum(claims for _, claims in cells)
         found = []
         for block in range(int(first), int(last) + 1) if cells else []:

@@ -4,6 +4,7 @@
   const sets = Object.fromEntries(
     [...section.querySelectorAll("fieldset")].map((set) => [set.dataset.name, set]));
   const value = (name) => play.chosen(form, name);
+  const bestOf = ({ rates }) => rates.find((rate) => rate.best);
   const fill = (name, pairs, first) => {
     play.radios(sets[name], name, pairs, form.elements[name] ? value(name) : first);
   };
@@ -17,9 +18,8 @@
     const names = Object.keys(sizes).sort((a, b) => a - b);
     fill("batch_size", names.map((size) => [size, play.count(Number(size))]), names.at(-2));
     const size = value("batch_size"), rates = sizes[size].rates;
-    const updates = (size) => sizes[size].rates.find((rate) => rate.best).updates;
     // The best rate first when the batch changes; a rate of another batch size means nothing here.
-    const best = rates.find((rate) => rate.best);
+    const best = bestOf(sizes[size]);
     const known = rates.some((rate) => String(rate.rate) === (form.elements.rate ? value("rate") : ""));
     play.radios(sets.rate, "rate", rates.map((rate) => [rate.rate, rate.rate + (rate.best ? " (best)" : "")]),
       known && draw.size === size ? value("rate") : best.rate);
@@ -28,7 +28,7 @@
 
     // One scale for all budgets, so that they can be compared.
     const everywhere = Object.values(world).flatMap(({ optimizers }) => Object.values(optimizers[value("optimizer")] || {}));
-    const all = everywhere.flatMap(({ rates }) => rates.find((rate) => rate.best).values).concat(rate.values);
+    const all = everywhere.flatMap((size) => bestOf(size).values).concat(rate.values);
     const low = Math.floor(Math.min(...all) / 5) * 5, high = Math.ceil(Math.max(...all) / 5) * 5;
     const yTicks = [];
     const gap = high - low > 40 ? 20 : high - low > 15 ? 10 : 5;
@@ -38,7 +38,7 @@
       xTicks: names.map((name, i) => [i, play.count(Number(name))]), yTicks,
     });
     names.forEach((name, i) => {
-      const here = name === size, shown = here ? rate : sizes[name].rates.find((r) => r.best);
+      const here = name === size, shown = here ? rate : bestOf(sizes[name]);
       shown.values.forEach((v, k) => play.svg("circle", {
         cx: chart.x(i) + (k - (shown.values.length - 1) / 2) * 4, cy: chart.y(v), r: here ? 5 : 4,
         fill: here ? "var(--b)" : "none", stroke: here ? "var(--b)" : "var(--soft)",
@@ -52,7 +52,7 @@
     const equal = Math.abs(rate.behind) < budget.margin ? ` (below ${budget.margin}, which counts as equal)` : "";
     const text = rate.behind === null
       ? `Batch size ${play.count(Number(size))} at rate ${rate.rate} is the best here: ${rate.mean.toFixed(1)} % of new ones right. It made ${made}.`
-      : `Batch size ${play.count(Number(size))} at rate ${rate.rate} is ${apart} batch size ${play.count(rate.best_size)} at its best rate${equal}: ${rate.mean.toFixed(1)} % of new ones right. It made ${made}, batch size ${play.count(rate.best_size)} made ${play.count(updates(rate.best_size))}.`;
+      : `Batch size ${play.count(Number(size))} at rate ${rate.rate} is ${apart} batch size ${play.count(rate.best_size)} at its best rate${equal}: ${rate.mean.toFixed(1)} % of new ones right. It made ${made}, batch size ${play.count(rate.best_size)} made ${play.count(bestOf(sizes[rate.best_size]).updates)}.`;
     said.textContent = text;
     svg.setAttribute("aria-label", `Accuracy by batch size, a dot per seed. ${text}`);
   }
