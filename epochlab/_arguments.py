@@ -26,9 +26,9 @@ def choice(name: str, value: Any, *options: str) -> None:
     Traceback (most recent call last):
     ValueError: mode must be "min" or "max"; got 'best'.
     """
-    if value not in options:
+    if not isinstance(value, str) or value not in options:  # a table compares by its cells
         *others, last = (f'"{option}"' for option in options)
-        raise ValueError(f"{name} must be {', '.join(others)} or {last}; got {value!r}.")
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}; got {_text(value)}.")
 
 
 def integer(name: str, value: Any, *, minimum: int = 1) -> int:

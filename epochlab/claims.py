@@ -28,7 +28,7 @@ def claim(label: str, sentence: str, check: Check, *, only_on: str | None = None
     if only_on is not None:
         from .data.datasets import DATA_SETS, is_real  # data is above evidence
 
-        if only_on not in list(DATA_SETS):
+        if not isinstance(only_on, str) or only_on not in DATA_SETS:
             raise ValueError(f"only_on must be one of {list(DATA_SETS)}; got {only_on!r}.")
         text += f" (on {DATA_SETS[only_on].title} itself)"
         checked = is_real(only_on)

@@ -203,6 +203,8 @@ def share(k: int, n: int, *, confidence: float = 0.95) -> Interval:
     k, n = integer("k", k, minimum=0), integer("n", n)
     if k > n:
         raise ValueError(f"k must be at most n ({n}); got {k}.")
+    if n >= 2**53:  # from there on not every count is a float
+        raise ValueError(f"n must be below 2**53; got {n}.")
     low, high = smallest_share(k, n, tail), 1 - smallest_share(n - k, n, tail)
     return Interval(k / n, low, high, n, unit="share")
 

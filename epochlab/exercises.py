@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ._arguments import instance
+
 _MARKS = {True: "✓ Right. ", False: "✗ Not yet. ", None: ""}
 
 
@@ -47,9 +49,10 @@ def check_answer(exercise: str, answer: Any = ...) -> Feedback:
     >>> check_answer("02-1", 32).right
     True
     """
+    instance("exercise", exercise, str, 'the number of an exercise, such as "02-1"')
     known = _exercises()
     if exercise not in known:
-        close = difflib.get_close_matches(str(exercise), known, n=1, cutoff=0)
+        close = difflib.get_close_matches(exercise, known, n=1, cutoff=0)
         raise ValueError(
             f"exercise must be that of a lesson, such as {close[0]!r}; got {exercise!r}."
         )
@@ -98,7 +101,7 @@ def _same(given: Any, expected: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _kind(answers: list[dict[str, Any]]) -> str:

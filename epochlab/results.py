@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 import pandas as pd
 
-from ._arguments import instance
+from ._arguments import choice, instance
 from .evidence import Interval, paired_difference
 
 
@@ -91,8 +91,7 @@ def best_epochs(
     """
     check_runs(curves, monitor)
     mode = known_mode(monitor) if mode is None else mode
-    if mode not in ("min", "max"):
-        raise ValueError(f'mode must be "min" or "max" for monitor={monitor!r}; got {mode!r}.')
+    choice(f"mode for monitor={monitor!r}", mode, "min", "max")
     best = []
     for name, run in _runs(curves):
         values = run[monitor].where(np.isfinite(run[monitor])).dropna()
@@ -163,9 +162,9 @@ def plain(value: Any) -> Hashable:
     >>> plain([0.1 + 0.2, 4.0]) == plain((np.float32(0.3), 4)), plain(float("nan"))
     (True, None)
     """
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, (list, tuple, np.ndarray)):
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
         return tuple(map(plain, value))
     if isinstance(value, float):
         if value != value:  # what pandas makes of None among numbers

@@ -266,9 +266,12 @@ def _length(data: Any) -> int:
             return lengths.pop()
         raise ValueError(f"data must hold arrays of one length; got lengths {sorted(lengths)}.")
     try:
-        return int(data.shape[0])
+        length = int(data.shape[0])
     except (AttributeError, IndexError, TypeError):  # no array, or a single number
         raise TypeError(
             "data must be an array, a tuple, list or dict of arrays, a tf.data.Dataset, a "
             f"PyDataset or a generator; got {type(data).__name__}."
         ) from None
+    if not length:
+        raise ValueError("data must have at least one row; got none.")
+    return length

@@ -235,12 +235,12 @@ def test_what_has_no_best_epoch_is_named(curves):
     broken = curves.assign(val_loss=np.where(curves["batch_size"] == 512, np.nan, 0.5))
     with pytest.raises(ValueError, match="val_loss must be finite .* in batch_size=512, seed=0"):
         best_epochs(broken)
-    with pytest.raises(ValueError, match='mode must be "min" or "max" for monitor=\'val_auc\''):
+    with pytest.raises(ValueError, match="mode for monitor='val_auc' must be \"min\" or"):
         best_epochs(curves.assign(val_auc=0.5), "val_auc")
     assert best_epochs(curves.assign(val_auc=[0, 1, 0, 0, 1, 0]), "val_auc", mode="max")[
         "epoch"
     ].tolist() == [1, 0]
-    with pytest.raises(ValueError, match='mode must be "min" or "max" .*; got \'up\''):
+    with pytest.raises(ValueError, match="mode for .* must be \"min\" or \"max\"; got 'up'"):
         best_epochs(curves, mode="up")
     with pytest.raises(ValueError, match="one column 'epoch'"):
         last_epochs(curves.drop(columns="epoch"))

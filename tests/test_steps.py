@@ -291,7 +291,7 @@ def test_num_batches_refuses():
     for nonsense in (3, "abc", None, [1, 2, 3], np.float32(2), [], np.ndarray, *numbers):
         with pytest.raises(TypeError, match="data must be an array"):
             num_batches(nonsense)
-    with pytest.raises(ValueError, match="n_samples must be an integer, at least 1; got 0"):
+    with pytest.raises(ValueError, match="data must have at least one row; got none"):
         num_batches(np.zeros((0, 3)))
 
 

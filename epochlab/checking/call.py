@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from .. import _keras
-from .._arguments import fraction, instance, integer
+from .._arguments import fraction, instance, integer, is_number
 from ..steps import num_batches, simulate_epochs, split_sizes
 from ..stopping.callback import EarlyStopping
 from ..stopping.monitors import logs_as_keras, possible_names
@@ -72,7 +72,16 @@ class Call:
         self.cut = 0  # where validation_split cuts
         self.batches = 0  # of one pass over the data; 0, too, where that is unknown or has no end
         if self.is_arrays:
-            self.leaf, self.n_train = leaves[0], int(leaves[0].shape[0])
+            self.leaf, shape = leaves[0], tuple(leaves[0].shape)
+            if not shape:
+                raise ValueError("x must have a row for each sample; got the shape ().")
+            self.n_train = int(shape[0])
+            for labels in keras.tree.flatten(self.y):
+                if hasattr(labels, "shape") and tuple(labels.shape)[:1] != shape[:1]:
+                    raise ValueError(
+                        f"y must have a row for each of the {shape[0]:,} rows of x; got the shape "
+                        f"{tuple(labels.shape)}."
+                    )
             if split and given.validation_data is None:
                 self.n_train, _ = split_sizes(self.n_train, split)
                 self.cut = self.n_train
@@ -173,7 +182,8 @@ class Call:
 
 def _count(name: str, value: Any) -> int:
     """Keras takes 0 for `None`."""
-    return 0 if value is None or value == 0 else integer(name, value)
+    zero = value is None or (is_number(value) and value == 0)
+    return 0 if zero else integer(name, value)
 
 
 def is_keras(thing: Any) -> bool:

@@ -16,7 +16,7 @@ from .._arguments import instance
 from .._statistics import t_quantile
 from ..results import check_runs, keys_of, measured
 from .grouping import axis_label, number, split
-from .labels import EndLabel
+from .labels import EndLabel, axes
 
 if TYPE_CHECKING:  # drawing must not load TensorFlow
     from ..training.run import Run
@@ -60,7 +60,7 @@ def plot_curves(
     from_0 = x in _COUNTED_FROM_0
     if not from_0 and x not in keys_of(curves):
         raise ValueError(f'x must be "epoch", "step" or a key of the runs; got {x!r}.')
-    measure = column if by else column.removeprefix("val_").removeprefix("test_")
+    measure = column if by is not None else column.removeprefix("val_").removeprefix("test_")
     lines = {}
     for name, rows in split(curves, by, names, column, x, *["epoch"] * from_0):
         if rows.duplicated([x, "seed"]).any():
@@ -71,8 +71,7 @@ def plot_curves(
             f"{by} must have at most {_MOST_LINES} values to draw; got {len(lines)}: keep the rows "
             "of some."
         )
-    if ax is None:
-        _, ax = plt.subplots()
+    ax = axes(ax)
     for name, points in lines.items():
         _draw_line(ax, points, name)
     seeds = max(points["seed"].nunique() for points in lines.values())
@@ -138,8 +137,7 @@ def plot_sweep(
     if table.duplicated([x, "seed"]).any():
         raise ValueError(f"table must have one row per {x} and seed; pick one of the rest first.")
     by_x = table.pivot(index="seed", columns=x, values=y)
-    if ax is None:
-        _, ax = plt.subplots()
+    ax = axes(ax)
     _by_factors(ax, by_x.columns.to_numpy())
     return seed_band(ax, by_x.columns.to_numpy(), by_x.to_numpy(), label=label or y)
 
@@ -163,7 +161,7 @@ def three_clocks(runs: Mapping[str, Sequence[Run]], *, y: str = "val_accuracy") 
     >>> plt.close()
     """
     instance("runs", runs, Mapping, "a mapping from names to lists of runs")
-    figure, axes = plt.subplots(1, 3, sharey=True, figsize=(8, 3))
+    figure, panels = plt.subplots(1, 3, sharey=True, figsize=(8, 3))
     for name, of_name in runs.items():
         tables = [run.epochs for run in of_name]
         steps = 1 + tables[0]["step"].to_numpy()
@@ -173,14 +171,14 @@ def three_clocks(runs: Mapping[str, Sequence[Run]], *, y: str = "val_accuracy") 
         values = np.array([table[y] for table in tables])
         second = np.mean([run.seconds / len(run.steps) for run in of_name])
         clocks = (steps / of_name[0].plan.steps_per_epoch, steps, steps * second)
-        for ax, clock in zip(axes, clocks, strict=True):
+        for ax, clock in zip(panels, clocks, strict=True):
             seed_band(ax, clock, values, label=name)
-    for ax, unit in zip(axes, ("epochs", "updates", "seconds of training"), strict=True):
+    for ax, unit in zip(panels, ("epochs", "updates", "seconds of training"), strict=True):
         # Logarithmic, so that a run that is so many times faster is the same curve further left.
         ax.set(xlabel=unit, xscale="log")
-    axes[0].set_ylabel(y)
-    axes[0].legend()
-    return axes
+    panels[0].set_ylabel(y)
+    panels[0].legend()
+    return panels
 
 
 def _draw_band(

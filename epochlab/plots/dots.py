@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,7 +13,7 @@ from .._arguments import instance
 from .._statistics import sample
 from ..results import by_seed, check_runs, is_accuracy
 from .grouping import axis_label, check_seeds, split
-from .labels import dark, keep_inside, wrap
+from .labels import axes, dark, keep_inside, wrap
 
 
 def plot_dots(
@@ -35,6 +34,7 @@ def plot_dots(
     left, a value that is not finite, fewer than two seeds, and a name for a value that is not
     there.
 
+    >>> import matplotlib.pyplot as plt
     >>> rows = [(4, 0, 0.91), (4, 1, 0.93), (512, 0, 0.85), (512, 1, 0.86)]
     >>> runs = pd.DataFrame(rows, columns=["batch_size", "seed", "test_accuracy"])
     >>> ax = plot_dots(runs, "test_accuracy", by="batch_size")
@@ -56,6 +56,7 @@ def seed_dots(groups: Mapping[str, Sequence[float]], ax: Axes | None = None) -> 
     `groups` maps each row's name to its values, in the unit of the x axis. Without `ax` it draws
     a new figure. Raises `ValueError` for fewer than two seeds: one shows no spread.
 
+    >>> import matplotlib.pyplot as plt
     >>> from epochlab import describe
     >>> describe(seed_dots({"batch size 8": [91.0, 93.0], "batch size 500": [85.0, 86.0]}))
     'batch size 8: 2 dots, mean 92. batch size 500: 2 dots, mean 85.5.'
@@ -68,8 +69,7 @@ def seed_dots(groups: Mapping[str, Sequence[float]], ax: Axes | None = None) -> 
 
 
 def _draw_dots(groups: Mapping[str, Any], ax: Axes | None, unit: str = "") -> Axes:
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8, 1 + 0.5 * len(groups)))
+    ax = axes(ax, figsize=(8, 1 + 0.5 * len(groups)))
     for row, (name, values) in enumerate(groups.items()):
         mean = np.mean(values)
         dots = ax.scatter(values, [row] * len(values), s=70, alpha=0.5, linewidth=0, label=name)

@@ -20,12 +20,15 @@ def split(
     for fewer than two seeds, and for names that name nothing or two things.
     """
     keys = keys_of(runs)
+    if by is not None:
+        instance("by", by, str, "a key of the runs")
     if by is not None and by not in keys:
         raise ValueError(f"by must be a key of the runs, one of {keys}; got {by!r}.")
     of_row = [column] * len(runs) if by is None else list(map(plain, runs[by]))
     named = {value: _name(by, value) for value in distinct(of_row)}
-    instance("names", names or {}, Mapping, "a mapping from values to names")
-    for value, given in (names or {}).items():
+    names = {} if names is None else names
+    instance("names", names, Mapping, "a mapping from values to names")
+    for value, given in names.items():
         instance(f"names[{value!r}]", given, str, "a string")
         if plain(value) not in named:
             raise ValueError(f"names must be for what is drawn, {list(named)}; got {value!r}.")

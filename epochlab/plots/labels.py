@@ -3,6 +3,7 @@
 from textwrap import fill
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -10,7 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Affine2D, IdentityTransform
 
+from .._arguments import instance
+
 _LINE_HEIGHT = 1.3  # of the font's size
+
+
+def axes(ax: Axes | None, **settings: Any) -> Axes:
+    """Return the axes to draw on: those given, or those of a new figure with these settings."""
+    if ax is None:
+        return plt.subplots(**settings)[1]
+    instance("ax", ax, Axes, "Axes of matplotlib")
+    return ax
 
 
 def wrap(name: str) -> str:

@@ -1,11 +1,11 @@
 """A plan, drawn: what a run does, batch by batch."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
 from .._arguments import instance
 from ..steps import TrainingPlan
+from .labels import axes
 from .style import ORANGE, SKY
 
 _MOST_BATCHES = 60  # drawn side by side; more of them blur into one bar
@@ -18,6 +18,7 @@ def draw_plan(plan: TrainingPlan, ax: Axes | None = None) -> Axes:
     its own. Raises `ValueError` for more than 60 steps per epoch or 12 epochs, which nobody could
     read.
 
+    >>> import matplotlib.pyplot as plt
     >>> ax = draw_plan(TrainingPlan(100, 32, 2))
     >>> [text.get_text() for text in ax.texts[:8]]
     ['1', '2', '3', '4', '5', '6', '7', '8']
@@ -29,8 +30,7 @@ def draw_plan(plan: TrainingPlan, ax: Axes | None = None) -> Axes:
             f"plan must have at most {_MOST_BATCHES} steps per epoch and 12 epochs to be drawn; "
             f"got {plan.steps_per_epoch:,} and {plan.epochs:,}."
         )
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8, 0.9 + 0.55 * plan.epochs))
+    ax = axes(ax, figsize=(8, 0.9 + 0.55 * plan.epochs))
     steps = plan.steps_per_epoch
     sizes = np.array([plan.batch_size] * (steps - 1) + [plan.last_batch_size])
     starts = np.cumsum(sizes) - sizes

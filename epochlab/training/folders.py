@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .._files import check_same, write
+from ..stopping.following import StopReason
 from .jobs import Job, lock
 from .machine import versions
 
@@ -47,7 +48,7 @@ class Folder(Cache):
             write(manifest, _encoded(versions()))
         try:
             made_by = json.loads(_text(manifest))
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # of JSON, or of the encoding
             raise ValueError(
                 f"cache must say which versions made it; got {manifest}, which is damaged: "
                 f"{error}. Use another folder, or delete this one."
@@ -61,6 +62,7 @@ class Folder(Cache):
             return None
         try:
             result = json.loads(_text(path))
+            check_result(result)
         except ValueError as error:
             aside = path.replace(path.with_suffix(".damaged"))
             warnings.warn(
@@ -77,6 +79,28 @@ class Folder(Cache):
     def write(self, job: Job, result: dict[str, Any]) -> dict[str, Any]:
         write(path_of(self.path, job), _encoded(job.settings() | result))
         return result
+
+
+def check_result(result: Any) -> None:
+    """Raise `ValueError` unless this is what `run_job` returns; numbers may be any."""
+
+    def number(value: Any, kind: type | tuple[type, ...] = (int, float)) -> bool:
+        return isinstance(value, kind) and not isinstance(value, bool)
+
+    try:
+        rows = result["rows"]
+        sound = (
+            result["reason"] in [reason.value for reason in StopReason]
+            and all(number(result[name], int) for name in ("epochs", "steps"))
+            and (result["restored_epoch"] is None or number(result["restored_epoch"], int))
+            and number(result["seconds"])
+            and bool(rows)
+            and all(map(number, [value for row in rows for value in row.values()]))
+        )
+    except (KeyError, TypeError, AttributeError):
+        sound = False
+    if not sound:
+        raise ValueError("a count, a measure or the reason is missing or is none")
 
 
 def path_of(folder: Path, job: Job) -> Path:

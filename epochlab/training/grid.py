@@ -111,6 +111,10 @@ def _results(
     kept = _open(cache, jobs[0])
     jobs = [replace(job, identified=kept.identified) for job in jobs]
     results = {n: found for n, job in enumerate(jobs) if (found := kept.read(job)) is not None}
+    measured = {frozenset(row) for found in results.values() for row in found["rows"]}
+    if len(measured) > 1:
+        others = sorted(frozenset.union(*measured) - frozenset.intersection(*measured))
+        raise ValueError(f"cache must have the same measures of all runs; only some have {others}.")
     missing = {number: job for number, job in enumerate(jobs) if number not in results}
     kept.check([jobs[number] for number in results], list(missing.values()))
 

@@ -24,7 +24,7 @@ from filelock import FileLock
 from .._files import check_same, write
 from ..data.loading import Data
 from .digests import code_digest, data_digest
-from .folders import Cache
+from .folders import Cache, check_result
 from .jobs import Job, lock
 
 # What a run's line has beside keys, counts and measures.
@@ -120,6 +120,17 @@ class Record(Cache):
 
     def _result(self, run: dict[str, Any]) -> dict[str, Any]:
         """Return a run as `run_job` does."""
+        try:
+            result = self._as_made(run)
+            check_result(result)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"cache must be a record; the line of {self._id(run)} in {self.path} is damaged "
+                f"({error!r}). Without it, the run is trained again."
+            ) from error
+        return result
+
+    def _as_made(self, run: dict[str, Any]) -> dict[str, Any]:
         known = {*self.header["keys"], *_OWN, "epochs", "steps"}
         measures = {name: value for name, value in run.items() if name not in known}
         if self.header["settings"]["curves"]:
