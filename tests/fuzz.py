@@ -143,7 +143,7 @@ STRANGE = [
 ]
 
 # What an error may name in place of an argument: what the argument is made of.
-NAMED = ("rule", "condition", "column", "key", "runs", "labels", "x_train", "y_train", "learning rate")
+NAMED = ("rule", "condition", "column", "key", "runs", "labels", "x_train", "y_train")
 
 
 @cache

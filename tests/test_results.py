@@ -240,7 +240,7 @@ def test_what_has_no_best_epoch_is_named(curves):
     assert best_epochs(curves.assign(val_auc=[0, 1, 0, 0, 1, 0]), "val_auc", mode="max")[
         "epoch"
     ].tolist() == [1, 0]
-    with pytest.raises(ValueError, match="mode for .* must be \"min\" or \"max\"; got 'up'"):
+    with pytest.raises(ValueError, match='mode for .* must be "min" or "max"; got \'up\''):
         best_epochs(curves, mode="up")
     with pytest.raises(ValueError, match="one column 'epoch'"):
         last_epochs(curves.drop(columns="epoch"))
