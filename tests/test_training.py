@@ -425,12 +425,23 @@ def test_kinds_of_models(kind):
     assert same(state(models[0]), state(models[1]))
 
 
+class Convolving(layers.Layer):
+    """By its name it does nothing of the kind."""
+
+    def call(self, x):
+        return keras.ops.conv(x, keras.ops.ones((3, 3, 1, 2)))
+
+
 @pytest.mark.parametrize(
     ("make_layers", "gpus", "jit_compile", "expected"),
     [
         (dense, [], "auto", True),
         (convolution, [], "auto", False),
         (lambda: [keras.Sequential(convolution())], [], "auto", False),
+        (lambda: [Convolving(), layers.Flatten(), layers.Dense(3)], [], "auto", False),
+        (dropout, [], "auto", False),
+        (lambda: [layers.Reshape((6, 6)), layers.GRU(2), layers.Dense(3)], [], "auto", True),
+        (lambda: [layers.Reshape((6, 6)), layers.GRU(2, dropout=0.5)], [], "auto", True),
         (convolution, ["GPU"], "auto", True),
         (convolution, [], True, True),
         (dense, [], False, False),
@@ -438,7 +449,7 @@ def test_kinds_of_models(kind):
 )
 def test_choice_of_xla(monkeypatch, make_layers, gpus, jit_compile, expected):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
-    assert use_xla(build(make_layers), jit_compile) is expected
+    assert use_xla(build(make_layers), DATA.x_train, jit_compile) is expected
 
 
 def jump(step):

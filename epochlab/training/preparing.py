@@ -1,5 +1,6 @@
 """What `train` checks and decides before its first step."""
 
+import re
 from typing import cast
 
 import keras
@@ -62,16 +63,36 @@ def check_rule_of(rule: Rule, monitor: str, model: keras.Model, validate_every: 
     check_mode(rule, monitor, metric_mode(model, monitor))
 
 
-def use_xla(model: keras.Model, jit_compile: bool | str) -> bool:
+def use_xla(model: keras.Model, x: np.ndarray, jit_compile: bool | str) -> bool:
+    """Return whether XLA is the faster way to train on rows like those of `x`.
+
+    On a CPU it is not for convolutions; nor for random numbers, unless the model has so many small
+    operations, as a recurrent layer or attention has, that XLA gains more on those. Measured by
+    `benchmarks/compiled.py`.
+    """
     if isinstance(jit_compile, bool):
         return jit_compile
     if jit_compile != "auto":
         raise ValueError(f'jit_compile must be True, False or "auto"; got {jit_compile!r}.')
-    layers = flatten_layers(model)  # those inside of other layers, too
-    # On a CPU, XLA is slow at convolutions and, up to four times, at drawing random numbers.
-    slow = ("Conv" in type(x).__name__ or hasattr(x, "seed_generator") for x in layers)
-    fast = bool(tf.config.list_logical_devices("GPU")) or not any(slow)
-    return fast and all(layer.supports_jit for layer in layers)
+    if not all(layer.supports_jit for layer in flatten_layers(model)):
+        return False
+    if tf.config.list_logical_devices("GPU"):
+        return True
+    operations = " ".join(_operations(model, x))
+    if "Conv" in operations:
+        return False
+    return (
+        "Random" not in operations or re.search("While|BatchMatMul|Einsum", operations) is not None
+    )
+
+
+def _operations(model: keras.Model, x: np.ndarray) -> set[str]:
+    """Return the kinds of TensorFlow's operations in a forward pass."""
+    function = tf.function(lambda x: model(x, training=True))
+    traced = function.get_concrete_function(tf.TensorSpec((None, *x.shape[1:]), x.dtype))
+    graph = traced.graph.as_graph_def()
+    inside = [node for function in graph.library.function for node in function.node_def]
+    return {node.op for node in [*graph.node, *inside]}
 
 
 def make_plan(

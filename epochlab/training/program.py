@@ -9,7 +9,7 @@ import tensorflow as tf
 from .._keras import loss_tracker, omit_tracing_warning
 from ..data.loading import Data
 from ..steps import TrainingPlan
-from .preparing import check_model
+from .preparing import check_model, use_xla
 
 # Arrays of indices, a row per batch, each with the first row to run and the one after the last.
 Batches = list[tuple[np.ndarray, int, int]]
@@ -19,20 +19,20 @@ _EVALUATION_BATCH = 2_000  # rows at once: fast, and a convolution's activations
 class Program:
     """The compiled functions of one model as it is compiled now."""
 
-    def __init__(self, model: keras.Model, jit_compile: bool) -> None:
+    def __init__(self, model: keras.Model, jit_compile: bool | str, xla: bool) -> None:
         # A proxy, because a reference would keep the model, and its entry in _programs, alive.
         self.model, self.jit_compile, self.parts = proxy(model), jit_compile, _parts(model)
         self.optimizer = model.optimizer
         self.variables = list(model.trainable_variables)
         self.optimizer.build(self.variables)
         # Two shapes of batch are the rule, so that a trace for each is what is wanted.
-        self._compiled = tf.function(self._run, jit_compile=jit_compile)
+        self._compiled = tf.function(self._run, jit_compile=xla)
         self._evaluation = tf.function(self._evaluate)
         for function in (self._compiled, self._evaluation):
             # Each model has traces of its own: from the third on, TensorFlow would warn of it.
             omit_tracing_warning(function)
 
-    def is_current(self, model: keras.Model, jit_compile: bool) -> bool:
+    def is_current(self, model: keras.Model, jit_compile: bool | str) -> bool:
         then, now = self.parts, _parts(model)
         return self.jit_compile == jit_compile and list(map(id, then)) == list(map(id, now))
 
@@ -101,10 +101,11 @@ def _parts(model: keras.Model) -> list[object]:
 _programs: WeakKeyDictionary[keras.Model, Program] = WeakKeyDictionary()
 
 
-def program_of(model: keras.Model, data: Data, jit_compile: bool) -> Program:
+def program_of(model: keras.Model, data: Data, jit_compile: bool | str) -> Program:
     """Return the model's program, compiled before if nothing changed since."""
     check_model(model, data)
     program = _programs.get(model)
     if program is None or not program.is_current(model, jit_compile):
-        program = _programs[model] = Program(model, jit_compile)
+        xla = use_xla(model, data.x_train, jit_compile)
+        program = _programs[model] = Program(model, jit_compile, xla)
     return program

@@ -20,7 +20,7 @@ from .._arguments import instance, integer
 from ..data.loading import Data
 from ..steps import TrainingPlan
 from ..stopping.following import Rule, StopReason, StopReport, advance, begin, report
-from .preparing import check_parts, check_rule_of, make_plan, use_xla
+from .preparing import check_parts, check_rule_of, make_plan
 from .program import Batches, program_of
 
 
@@ -79,7 +79,8 @@ def train(
     the weights of the best epoch back; `Run.report` is what `replay` says of the curve.
 
     `jit_compile` is Keras's: `True` compiles with XLA, `False` runs a plain graph, "auto" takes
-    XLA but for convolutions and random numbers on a CPU, where it is slow. On the same order the
+    the faster one: XLA, but on a CPU not for convolutions, nor for random numbers unless there are
+    recurrent layers or attention, too. On the same order the
     weights are those of `fit`: bit for bit as a plain graph, to about 1e-6 with XLA, where
     Dropout also draws other masks.
 
@@ -103,7 +104,7 @@ def train(
     seed = integer("seed", seed, minimum=0)
     instance("evaluate_test", evaluate_test, bool, "True or False")
     parts = check_parts(data, evaluate_test)
-    program = program_of(model, data, use_xla(model, jit_compile))
+    program = program_of(model, data, jit_compile)
     if rule is not None:
         check_rule_of(rule, monitor, model, validate_every)
 
