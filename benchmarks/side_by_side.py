@@ -1,64 +1,78 @@
-"""A sweep's runs one by one, in threads (as `sweep` does it) and in processes.
+"""A whole sweep on all cores, as `sweep` does it, against the same runs one by one.
 
     python benchmarks/side_by_side.py [--quick]
 
-Each world of the evidence takes its turn; the rows of all three ways must be the same bit for bit.
-Processes are new ones each time, as they would be for somebody who calls `sweep` once.
+Compiling, loading, building and evaluating are counted. The rows of both ways must be the same
+bit for bit.
 """
 
 import argparse
-import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
 
 import pandas as pd
-from measuring import print_machine, print_table
+from measuring import print_bound, print_machine, print_table, spread
 
 from epochlab import sweep
-from epochlab.training import grid
+from epochlab.training import grid, jobs
 from epochlab.training.machine import cores
 from epochlab.worlds import WORLDS
 
-# Batch size, learning rates, seeds, epochs.
-SWEEPS = {
-    "digits": (16, [0.02, 0.05, 0.1, 0.2], 20, 20),
-    "photos": (64, [0.002], 6, 10),
-    "text": (32, [0.002], 4, 2),
-}
+# World, batch size, learning rate, seeds, epochs; and what is asked of it on two cores.
+SWEEPS = [
+    ("digits", 8, 0.001, 20, 20, 1.6),
+    ("digits", 32, 0.002, 20, 30, 1.15),
+    ("digits", 128, 0.004, 20, 40, 1),
+    ("digits", 512, 0.008, 20, 60, 1),
+    ("photos", 8, 0.001, 4, 2, 1),
+    ("photos", 32, 0.001, 4, 4, 1),
+    ("photos", 128, 0.002, 4, 6, 1),
+    ("text", 32, 0.002, 4, 1, 1),
+]
 
 
-def timed(world: str, way: str, quick: bool) -> tuple[float, pd.DataFrame]:
-    """Return the seconds of a sweep, compiling counted, and its rows."""
-    batch_size, rates, seeds, epochs = SWEEPS[world]
-    settings = {"seeds": 2 if quick else seeds, "epochs": 1 if quick else epochs}
-    arguments = WORLDS[world].build_model, WORLDS[world].data
-    table = {"batch_size": [batch_size], "learning_rate": rates[:1] if quick else rates}
-    grid.side_by_side = lambda: 1 if way == "one by one" else cores()
+def timed(sweep_of: tuple, at_a_time: int, quick: bool) -> tuple[float, pd.DataFrame, int]:
+    """Return the seconds of a sweep, its rows, and how many samples it has trained on."""
+    world, batch_size, rate, seeds, epochs, _ = sweep_of
+    if quick:
+        seeds, epochs = 2, 1
+    grid.side_by_side = lambda: at_a_time
+    jobs.models.clear()  # what is compiled
+    table = {"batch_size": [batch_size], "learning_rate": [rate]}
     started = time.perf_counter()
-    if way == "processes":
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(cores(), spawn) as executor:
-            rows = sweep(*arguments, table, executor=executor, **settings)
-    else:
-        rows = sweep(*arguments, table, **settings)
-    return time.perf_counter() - started, rows.drop(columns="seconds")
+    functions = WORLDS[world].build_model, WORLDS[world].data
+    rows = sweep(*functions, table, seeds=seeds, epochs=epochs)
+    seconds = time.perf_counter() - started
+    samples = seeds * epochs * len(WORLDS[world].data(0).x_train)
+    return seconds, rows.drop(columns="seconds"), samples
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="try the script, measure nothing")
-    options = parser.parse_args(arguments)
+    quick = parser.parse_args(arguments).quick
     print_machine()
-    rows = []
-    for world in SWEEPS:
-        for _ in range(1 if options.quick else 2):
-            ways = ("one by one", "threads", "processes")
-            results = {way: timed(world, way, options.quick) for way in ways}
-            alone, expected = results["one by one"]
-            assert all(table.equals(expected) for _, table in results.values())
-            ratios = [f"{alone / results[way][0]:.2f}" for way in ways[1:]]
-            rows.append([world, f"{alone:.1f}", *ratios])
-    print_table(["world", "one by one, s", "times that in threads", "in processes"], rows)
+    table, bounds = [], []
+    for sweep_of in SWEEPS[:1] if quick else SWEEPS:
+        timed(sweep_of, 1, quick=True)  # what is loaded once per process
+        alone, together = [], []
+        for _ in range(1 if quick else 3):
+            for found, at_a_time in ((alone, 1), (together, cores())):
+                seconds, rows, samples = timed(sweep_of, at_a_time, quick)
+                found.append(samples / seconds)
+                if found is alone:
+                    expected = rows
+            assert rows.equals(expected)
+        one, all_cores = pd.Series(alone), pd.Series(together)
+        ratio = all_cores / one
+        name = f"{sweep_of[0]}, {sweep_of[3]} runs of {sweep_of[4]} epochs"
+        cells = [spread(one), spread(all_cores), spread(ratio, ".2f")]
+        table.append([name, str(sweep_of[1]), *cells])
+        bounds.append((f"{sweep_of[0]}, batch {sweep_of[1]}", ratio.median(), sweep_of[5]))
+    header = ["sweep", "batch", "one by one", f"on {cores()} cores", "times"]
+    print("Samples per second of the whole sweep: median (smallest–largest) of the rounds.\n")
+    print_table(header, table)
+    for bound in bounds:
+        print_bound(*bound)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     how = "measured" if len(measured) == n_seeds else f"scaled up from {len(measured)} seeds"
     print(f"The usual way: {usual:.1f} s ({how}). `sweep`: {ours:.1f} s, all measured.\n")
-    print_bound("the usual way / `sweep`", usual / ours, 8)
+    print_bound("the usual way / `sweep`", usual / ours, 11)
 
 
 if __name__ == "__main__":

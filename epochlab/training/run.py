@@ -79,8 +79,8 @@ def train(
     the weights of the best epoch back; `Run.report` is what `replay` says of the curve.
 
     `jit_compile` is Keras's: `True` compiles with XLA, `False` runs a plain graph, "auto" takes
-    the faster one: XLA, but on a CPU not for convolutions, nor for random numbers unless there are
-    recurrent layers or attention, too. On the same order the
+    the faster one: XLA, but on a CPU not for convolutions, nor for random numbers outside of
+    recurrent layers. On the same order the
     weights are those of `fit`: bit for bit as a plain graph, to about 1e-6 with XLA, where
     Dropout also draws other masks.
 
