@@ -1,5 +1,6 @@
 """Settings for every test, the notebooks included."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -31,6 +32,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker("slow")
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: no full collection of garbage need go through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
