@@ -85,7 +85,7 @@
     const [cx, cy] = place(contours[0].center);
     play.svg("path", { d: `M${cx - 7} ${cy}H${cx + 7}M${cx} ${cy - 7}V${cy + 7}`, stroke: "currentColor", "stroke-width": 2 }, svg);
     const [run] = runs;
-    counters.textContent = `${play.count(run.path.length - 1)} updates · ${play.count(run.seen.length)} samples seen · ${(run.seen.length / n).toFixed(1)} epochs`;
+    counters.textContent = `${play.count(run.path.length - 1)} ${run.path.length === 2 ? "update" : "updates"} · ${play.count(run.seen.length)} samples seen · ${(run.seen.length / n).toFixed(1)} epochs`;
     step.disabled = go.disabled = over();
   }
   function say() {

@@ -8,13 +8,13 @@
     slider.max = curve.patience.length;
     const patience = Number(slider.value), report = curve.patience[patience - 1];
     shown.textContent = `${patience} ${patience === 1 ? "epoch" : "epochs"}`;
-    const high = Math.max(...curve.val_loss), top = Math.min(high, 3 * Math.min(...curve.val_loss));
+    const top = Math.max(...curve.val_loss);
     const ticks = [1, ...[0.25, 0.5, 0.75, 1].map((part) => Math.round(part * n))];
     const chart = play.chart(svg, {
       x: [1, n], y: [0, top], xLabel: "epochs", yLabel: "validation loss",
       xTicks: ticks.map((t) => [t, t]), yTicks: [[0, "0"], [top, top.toFixed(1)]],
     });
-    const points = curve.val_loss.map((v, i) => [chart.x(i + 1), chart.y(Math.min(v, top))]);
+    const points = curve.val_loss.map((v, i) => [chart.x(i + 1), chart.y(v)]);
     const ran = report.ran;
     play.svg("path", { d: play.path(points.slice(ran - 1)), fill: "none", stroke: "var(--soft)", "stroke-dasharray": "3 4", "stroke-width": 2 }, svg);
     play.svg("path", { d: play.path(points.slice(0, ran)), fill: "none", stroke: "var(--a)", "stroke-width": 3 }, svg);

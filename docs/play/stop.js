@@ -16,12 +16,12 @@
     run.textContent = "Run";
   }
   function draw() {
-    const { val_loss: loss } = curve(), n = loss.length, top = Math.min(Math.max(...loss), 3 * Math.min(...loss));
+    const { val_loss: loss } = curve(), n = loss.length, top = Math.max(...loss);
     const chart = play.chart(svg, {
       x: [1, n], y: [0, top], xLabel: "epochs", yLabel: "validation loss",
       xTicks: [[1, 1], [Math.round(n / 2), Math.round(n / 2)], [n, n]], yTicks: [[0, "0"], [top, top.toFixed(1)]],
     });
-    const points = loss.map((v, i) => [chart.x(i + 1), chart.y(Math.min(v, top))]);
+    const points = loss.map((v, i) => [chart.x(i + 1), chart.y(v)]);
     if (stopped)
       play.svg("path", { d: play.path(points), fill: "none", stroke: "var(--soft)", "stroke-dasharray": "3 4", "stroke-width": 2 }, svg);
     play.svg("path", { d: play.path(points.slice(0, epoch)), fill: "none", stroke: "var(--a)", "stroke-width": 3 }, svg);
@@ -37,7 +37,8 @@
       return;
     }
     const kept = best(epoch), n = curve().val_loss.length;
-    said.textContent = `You stopped after epoch ${epoch} and keep epoch ${kept}: ${percent(kept)} of new ones right. This was ${curve().name}. See what the rules would have done.`;
+    const ended = epoch < n ? `You stopped after epoch ${epoch}` : `You trained all ${n} epochs`;
+    said.textContent = `${ended} and keep epoch ${kept}: ${percent(kept)} of new ones right. This was ${curve().name}. See what the rules would have done.`;
     const rows = [["you", epoch, kept], ...curve().rules.map((r) => [r.name, r.ran, r.restored]), ["no rule: the last epoch", n, n]];
     const cell = (row, kind, text) => { const c = document.createElement(kind); c.textContent = text; row.append(c); return c; };
     const made = document.createElement("table");
