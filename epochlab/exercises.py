@@ -101,6 +101,7 @@ def _same(given: Any, expected: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
+    # An integer may be too large for a float, which comparing makes of it.
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
 
 

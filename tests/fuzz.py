@@ -94,8 +94,7 @@ def epochs_of_data_that_end(rng: np.random.Generator) -> str:
     """Return what is wrong with one answer of `simulate_epochs`."""
     n, asked, epochs, execution = (int(rng.integers(1, top)) for top in (15, 15, 8, 6))
     repeat = bool(rng.integers(2))
-    passes = itertools.repeat(range(n))
-    current = iter(next(passes)) if not repeat else itertools.count()
+    current = itertools.count() if repeat else iter(range(n))
     expected = []
     for _ in range(epochs):
         ran = 0
@@ -105,7 +104,7 @@ def epochs_of_data_that_end(rng: np.random.Generator) -> str:
             if taken < execution:
                 break
         if not repeat and current.__length_hint__() == 0:  # the pass is over
-            current = iter(next(passes))
+            current = iter(range(n))
         expected.append(ran)
     settings: dict[str, Any] = {"repeat": repeat, "steps_per_execution": execution}
     found = epochlab.simulate_epochs(n, asked, epochs, **settings)
@@ -245,7 +244,7 @@ def arguments(rng: np.random.Generator) -> str:
         else:
             named[list(named)[place - len(positional)]] = value
     # What is large is no mistake, and would take all the memory or all day.
-    for key in ("n_train", "n_validation", "n_test", "epochs", "n_epochs", "strip", "strips"):
+    for key in ("n_train", "n_validation", "n_test", "epochs", "strip"):
         if _is_large(named.get(key)):
             named[key] = 3
     positional = [3 if _is_large(value) and function in _LISTS else value for value in positional]

@@ -22,8 +22,8 @@ def split(
     keys = keys_of(runs)
     if by is not None:
         instance("by", by, str, "a key of the runs")
-    if by is not None and by not in keys:
-        raise ValueError(f"by must be a key of the runs, one of {keys}; got {by!r}.")
+        if by not in keys:
+            raise ValueError(f"by must be a key of the runs, one of {keys}; got {by!r}.")
     of_row = [column] * len(runs) if by is None else list(map(plain, runs[by]))
     named = {value: _name(by, value) for value in distinct(of_row)}
     names = {} if names is None else names
