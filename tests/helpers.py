@@ -1,8 +1,17 @@
 """What several test files need."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
+
+# A new process from a server that has imported TensorFlow starts at once, where there is one.
+START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+PROCESSES = multiprocessing.get_context(START)
+if START == "forkserver":
+    PROCESSES.set_forkserver_preload(
+        ["epochlab.training.grid", "epochlab.stopping.resuming", "matplotlib.pyplot"]
+    )
 
 
 def printed(code: str) -> str:

@@ -1,7 +1,6 @@
 """EarlyStopping and fit_interruptible: every ending, Ctrl-C, crashes, and real Keras beside."""
 
 import json
-import multiprocessing
 import os
 import pickle
 import random
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import PROCESSES
 from keras import layers
 from keras.callbacks import LambdaCallback, ReduceLROnPlateau, TerminateOnNaN
 
@@ -33,12 +33,6 @@ from epochlab.stopping.state_file import StateFile
 
 EPOCHS = 100  # of a run that is killed
 KILLS = int(os.environ.get("EPOCHLAB_KILLS", 6))  # 20 by hand
-
-METHODS = multiprocessing.get_all_start_methods()
-START = "forkserver" if "forkserver" in METHODS else "spawn"
-PROCESSES = multiprocessing.get_context(START)
-if START == "forkserver":
-    PROCESSES.set_forkserver_preload(["epochlab.training.grid", "epochlab.stopping.resuming"])
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(24, 5)).astype("float32"), RNG.integers(0, 3, 24)

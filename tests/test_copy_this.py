@@ -1,38 +1,21 @@
 """What lessons offer to copy works when it is pasted into an empty file, without epochlab."""
 
 import os
-import subprocess
+import runpy
 import sys
 
+import keras
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+from helpers import PROCESSES
 from hygiene import to_copy
 from lesson_lines import NOTEBOOKS
 
 from epochlab.data.datasets import find
 
 LESSONS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
-# The reader's machine has no epochlab; and Keras's loaders read what is here, or a stand-in.
-RUN = """
-import runpy, sys
-
-sys.modules["epochlab"] = None
-import keras, numpy
-
-def loads(name):
-    with numpy.load(f"{sys.argv[1]}/{name}.npz") as found:
-        both = (found["x_train"], found["y_train"]), (found["x_test"], found["y_test"])
-    return lambda *arguments: both
-
-for name in sys.argv[2:]:
-    getattr(keras.datasets, name).load_data = loads(name)
-runpy.run_path("copied.py", run_name="__main__")
-
-import matplotlib.pyplot as plt
-
-assert plt.get_fignums(), "no figure was drawn"
-"""
 
 
 @pytest.fixture(scope="session")
@@ -56,21 +39,32 @@ def store(name, arrays):
     )
 
 
+def paste(folder, arrays, names):
+    """Run `copied.py` as a reader does who has no epochlab, with loaders that read the arrays."""
+    os.chdir(folder)
+    with open("stderr", "wb") as file:
+        os.dup2(file.fileno(), 2)
+    sys.modules["epochlab"] = None
+    for name in names:
+        with np.load(arrays / f"{name}.npz") as found:
+            train, test = (found["x_train"], found["y_train"]), (found["x_test"], found["y_test"])
+        getattr(keras.datasets, name).load_data = lambda *_, both=(train, test): both
+    plt.switch_backend("agg")
+    runpy.run_path("copied.py", run_name="__main__")
+    assert plt.get_fignums(), "no figure was drawn"
+
+
 def run(source, folder, arrays):
+    """Return with which code `source` ended in a new process, and what it wrote to stderr."""
     (folder / "copied.py").write_text(source, encoding="utf-8")
-    loaded = [name for name in ("mnist", "cifar10") if name in source]
-    for name in loaded:
+    names = [name for name in ("mnist", "cifar10") if name in source]
+    for name in names:
         if not (arrays / f"{name}.npz").exists():
             store(name, arrays)
-    return subprocess.run(
-        [sys.executable, "-c", RUN, str(arrays), *loaded],
-        cwd=folder,
-        env=os.environ | {"MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
+    process = PROCESSES.Process(target=paste, args=(folder, arrays, names))
+    process.start()
+    process.join()
+    return process.exitcode, (folder / "stderr").read_text(encoding="utf-8", errors="replace")
 
 
 @pytest.mark.slow
@@ -79,8 +73,8 @@ def test_what_is_to_be_copied_runs_in_an_empty_file(path, tmp_path, arrays):
     blocks = [block for _, block in to_copy(nbformat.read(path, 4))]
     assert blocks
     for block in blocks:
-        result = run(block, tmp_path, arrays)
-        assert result.returncode == 0, result.stderr
+        code, error = run(block, tmp_path, arrays)
+        assert code == 0, error
 
 
 FIGURE = "import keras, matplotlib.pyplot as plt\nplt.plot([1, 2])\n"
@@ -94,7 +88,7 @@ assert x.shape[1:] == x_test.shape[1:] == (28, 28) and y.shape == (len(x),)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("source", "error"),
+    ("source", "expected"),
     [
         (FIGURE + SHAPES, ""),
         (FIGURE + "import epochlab", "ModuleNotFoundError"),
@@ -103,7 +97,7 @@ assert x.shape[1:] == x_test.shape[1:] == (28, 28) and y.shape == (len(x),)
         ("import keras", "no figure was drawn"),
     ],
 )
-def test_what_does_not_run_is_seen(source, error, tmp_path, arrays):
-    result = run(source, tmp_path, arrays)
-    assert (result.returncode > 0) == bool(error), result.stderr
-    assert error in result.stderr
+def test_what_does_not_run_is_seen(source, expected, tmp_path, arrays):
+    code, error = run(source, tmp_path, arrays)
+    assert (code > 0) == bool(expected), error
+    assert expected in error

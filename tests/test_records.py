@@ -1,7 +1,6 @@
 """Records: read by later versions without data or models, and safe at any kill."""
 
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import PROCESSES
 from keras import layers
 
 from epochlab import Patience, load_data, sweep
@@ -19,8 +19,6 @@ from epochlab.training import grid, records
 from epochlab.training.digests import code_digest, data_digest
 
 GRID = {"learning_rate": [0.05, 0.2], "batch_size": [64]}
-METHODS = multiprocessing.get_all_start_methods()
-PROCESSES = multiprocessing.get_context("forkserver" if "forkserver" in METHODS else "spawn")
 
 
 def data(seed, n_train=100):

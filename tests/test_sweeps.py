@@ -2,7 +2,6 @@
 
 import io
 import json
-import multiprocessing
 import os
 import pickle
 import random
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from helpers import PROCESSES, START
 from keras import layers
 from tqdm import tqdm
 
@@ -28,13 +28,6 @@ from epochlab.training import folders, grid, jobs
 from epochlab.training import program as compiling
 
 GRID = {"learning_rate": [0.05, 0.2], "batch_size": [64]}
-
-# A new process from a server that has TensorFlow imported starts at once, where there is one.
-METHODS = multiprocessing.get_all_start_methods()
-START = "forkserver" if "forkserver" in METHODS else "spawn"
-PROCESSES = multiprocessing.get_context(START)
-if START == "forkserver":
-    PROCESSES.set_forkserver_preload(["epochlab.training.grid"])
 
 
 def data(seed, n_train=200):
