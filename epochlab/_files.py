@@ -1,7 +1,8 @@
 """Files that are written whole or not at all, and the first place where two contents differ."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,17 +14,30 @@ def write(path: Path, content: bytes) -> None:
     """Put `content` at `path`: all of it or, whenever the process is killed, nothing.
 
     The file gets the mode that the user's umask asks for. A failure leaves what was there before,
-    and no temporary file.
+    and no temporary file; an `OSError` names the file.
     """
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    with naming(path):
+        try:
+            with part.open("xb") as file:  # "x" follows no link that somebody has put there
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            with suppress(OSError):  # its folder may be gone, or not to be written any more
+                part.unlink()
+            raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the system, as that of a full disk, name the file at fault."""
     try:
-        with part.open("xb") as file:  # "x" follows no link that somebody has put there
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            error.filename, error.filename2 = str(path), None
         raise
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from .._files import check_same, write
+from .._files import check_same, naming, write
 from ..data.loading import Data
 from .digests import code_digest, data_digest
 from .folders import Cache, check_result
@@ -81,7 +81,8 @@ class Record(Cache):
             if place := makers.index(result["made_by"]):
                 run["made_by"] = place
             run = self.runs.setdefault(self._id(run), run)
-            self._append(run) if known else self._write_all()
+            # Without a stamp there is no file, or no more.
+            self._append(run) if known and self._stamp else self._write_all()
             self._written = True
         return self._result(run)
 
@@ -184,7 +185,7 @@ class Record(Cache):
         self._check({"source": self.header.setdefault("source", source)}, {"source": source})
 
     def _append(self, run: dict[str, Any]) -> None:
-        with self.path.open("r+b") as file:
+        with naming(self.path), self.path.open("r+b") as file:
             file.truncate(self._end)
             file.seek(self._end)
             file.write(_line(run))
