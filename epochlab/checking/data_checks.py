@@ -59,14 +59,15 @@ def spent_generator(call: Call) -> Iterator[Finding]:
         if isinstance(source.data, GeneratorType) and not source.steps and source.times > 1:
             yield Finding(
                 "spent-generator",
-                symptom=f"If {source.name} ends, only the first pass over it has all batches, and "
-                "each later pass the first two, always the same two. If it never ends, neither "
-                "does the first pass.",
-                cause=f"{source.name} is a Python generator, and nothing says how many batches to "
-                "take. When it has ended, it cannot begin again: Keras has kept only the two "
-                "batches that it took out before it began.",
-                cure="Give arrays, a PyDataset or a tf.data.Dataset, such as "
-                f"Dataset.from_generator; or a generator that never ends, with {source.argument}.",
+                symptom=f"Only the first pass over {source.name} gets all batches, and each later "
+                f"pass the first two again. (If {source.name} never ends, the first pass never "
+                "ends.)",
+                cause=f"{source.name} is a Python generator, which can be read only once, and "
+                "nothing says how many batches to take. Keras has kept only the two batches that "
+                "it took out before it began.",
+                cure=f"Give arrays; or a generator that never ends, with {source.argument}. For "
+                "data that do not fit into memory, a PyDataset or a tf.data.Dataset, such as "
+                "Dataset.from_generator.",
                 see=f"{MISTAKES}#A-generator-for-four-epochs",
             )
 
