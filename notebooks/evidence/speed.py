@@ -6,9 +6,9 @@ of the device that it names.
 
 import json
 import time
-from pathlib import Path
 
 import keras
+from studies import RUNS
 
 from epochlab.training.machine import made_by
 from epochlab.worlds import WORLDS
@@ -34,5 +34,5 @@ def seconds(world: str) -> dict[int, list[float]]:
 if __name__ == "__main__":
     keras.utils.set_random_seed(0)
     found = {"made_by": made_by(), "seconds": {world: seconds(world) for world in WORLDS}}
-    path = Path(__file__).parent / "runs" / "speed.json"
+    path = RUNS / "speed.json"
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -25,6 +25,7 @@ import pandas as pd
 from epochlab import Check, Interval, last_epochs, seeds, sweep
 from epochlab.worlds import WORLDS
 
+RUNS = Path(__file__).parent / "runs"
 N_SEEDS = {"digits": 10, "photos": 5, "text": 5}
 N_SEARCH_SEEDS = 2
 # Where the search for a rate starts.
@@ -438,8 +439,8 @@ def pick(runs: pd.DataFrame, **keys: Any) -> pd.DataFrame:
 
 def folder() -> Path:
     """Return where the records are: the committed ones belong to the default seeds."""
-    runs, block = Path(__file__).parent / "runs", os.environ.get("EPOCHLAB_SEED") or "0"
-    return runs if int(block) == 0 else runs / f"seed-{block}"
+    block = os.environ.get("EPOCHLAB_SEED") or "0"
+    return RUNS if int(block) == 0 else RUNS / f"seed-{block}"
 
 
 def worlds() -> list[str]:
