@@ -90,6 +90,18 @@ def test_a_rate_is_searched_until_the_best_is_inside(studies, monkeypatch, tmp_p
     assert not part.has(point, 3)
 
 
+def test_of_equally_good_rates_the_smallest_is_chosen(studies, monkeypatch, tmp_path):
+    """0.025 is tried last and ties with 0.05, tried first: it may not stay at an end."""
+    part = studies.Part("digits", {"optimizer": ["sgd"], "batch_size": [8]}, epochs=1, search=True)
+    best = {0.025, 0.05}
+    monkeypatch.setattr(studies.Part, "sweep", swept(lambda row: row["learning_rate"] in best))
+    monkeypatch.setattr(studies, "STUDIES", {"study": {"digits": part}})
+    monkeypatch.setattr(studies, "folder", lambda: tmp_path)
+    runs = studies.table("study", "digits")
+    assert runs["learning_rate"].unique().tolist() == pytest.approx([0.0125, 0.025, 0.05])
+    assert runs.loc[runs["chosen"], "learning_rate"].unique().tolist() == [0.025]
+
+
 def test_the_step_at_which_a_target_is_reached_lies_between_two_epochs(studies):
     curves = pd.DataFrame(
         {

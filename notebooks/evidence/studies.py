@@ -390,7 +390,7 @@ def table(study: str, name: str, *, search: bool = False) -> pd.DataFrame:
         if search:
             tables += searched.values()
             continue
-        best = max(rates, key=lambda rate: _score(part, searched[rate]))
+        best = _best(part, searched)
         near = rates[rates.index(best) - 1 : rates.index(best) + 2]
         runs = part.sweep(point | {"learning_rate": near}, part.seeds(), path)
         tables.append(runs.assign(chosen=runs["learning_rate"] == best))
@@ -485,10 +485,15 @@ def _search(part: Part, path: Path, point: dict[str, list[Any]]) -> dict[float, 
     while rates:
         tried = part.sweep(point | {"learning_rate": rates}, search_seeds(), path)
         runs |= {rate: tried[tried["learning_rate"] == rate] for rate in rates}
-        best = max(runs, key=lambda rate: _score(part, runs[rate]))
+        best = _best(part, runs)
         wider = {min(runs): min(runs) / 2, max(runs): max(runs) * 2}
         rates = [wider[best]] if best in wider else []
     return runs
+
+
+def _best(part: Part, searched: dict[float, pd.DataFrame]) -> float:
+    """Return the rate of the best runs; of equally good ones the smallest, in whatever order."""
+    return max(sorted(searched), key=lambda rate: _score(part, searched[rate]))
 
 
 def _score(part: Part, runs: pd.DataFrame) -> tuple[float, float]:
