@@ -163,6 +163,7 @@ def box(known: dict[str, Any]) -> str:
 def answer(known: dict[str, Any]) -> str:
     """Return the HTML of what is so, what is not, and what is undecided."""
     text = html.escape(claims.answer(known), quote=False).replace("&lt;br&gt;", "<br>")
+    text = text.replace("†", '<abbr title="otherwise with other seeds">†</abbr>')
     return re.sub(r"\*\*(\w+)\*\*", r"<strong>\1</strong>", text)
 
 
@@ -276,6 +277,11 @@ def questions(this: SphinxDirective) -> list[nodes.Node]:
     return parsed(this, "\n\n".join(texts))
 
 
+def other_seeds(this: SphinxDirective) -> list[nodes.Node]:
+    """What came out otherwise with other seeds."""
+    return parsed(this, claims.other_seeds(LEDGER))
+
+
 def verdicts(this: SphinxDirective) -> list[nodes.Node]:
     """A card for each thing that people say, with what was measured in each world."""
     cards: list[nodes.Node] = []
@@ -368,6 +374,16 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("builder-inited", copy_notebooks)
     app.connect("autodoc-process-signature", signature)
     app.connect("build-finished", name_controls)
-    for function in (play, api, words, copy_this, lessons, questions, verdicts, article):
+    for function in (
+        play,
+        api,
+        words,
+        copy_this,
+        lessons,
+        questions,
+        verdicts,
+        other_seeds,
+        article,
+    ):
         app.add_directive(function.__name__, directive(function))
     return {"parallel_read_safe": True}
