@@ -97,13 +97,14 @@ def in_short(entry: dict[str, Any]) -> str:
     return outcomes.pop() if len(outcomes) == 1 else "partly"
 
 
-def with_other_seeds(entry: dict[str, Any], reading: str) -> list[tuple[str, str]]:
+def with_other_seeds(entry: dict[str, Any], reading: str) -> list[list[str]]:
     """Return the outcome and the evidence on digits for each other block of seeds."""
     outcomes = entry["outcome"][reading]
     if not isinstance(outcomes, dict) or "digits" not in outcomes:
         return []
-    unjudged = ("", "not judged: some runs missed the target")
-    return [block[entry["label"]].get(reading, unjudged) for block in OTHER_SEEDS.values()]
+    unjudged = ["", "not judged: some runs missed the target"]
+    found = [block.get(entry["label"], {}).get(reading, unjudged) for block in OTHER_SEEDS.values()]
+    return [] if found == [unjudged] * len(found) else found
 
 
 def differs(entry: dict[str, Any], reading: str) -> bool:
