@@ -620,27 +620,47 @@ def test_afterwards_the_model_is_a_keras_model(tmp_path):
     assert same(state(model), state(loaded))
 
 
-def test_after_ctrl_c_the_model_trains_on():
-    def interrupt(*_):
-        raise KeyboardInterrupt
+@pytest.fixture
+def ctrl_c_after():
+    """Presses Ctrl-C again and again, from so many seconds on: one press may be lost."""
+    alarm = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds, 0.3 if seconds else 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGINT, ctrl_c)
+    signal.signal(signal.SIGALRM, alarm)
 
+
+def test_after_ctrl_c_the_model_trains_on(ctrl_c_after):
     model = build()
     train(model, DATA, epochs=1, jit_compile=False)
-    before = signal.signal(signal.SIGALRM, interrupt)
-    # Again and again: one that comes while an object is deleted is lost.
-    signal.setitimer(signal.ITIMER_REAL, 0.3, 0.3)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            train(model, DATA, epochs=10**6, jit_compile=False)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(KeyboardInterrupt):
+        ctrl_c_after(0.3)
+        train(model, DATA, epochs=10**6, jit_compile=False)
+    ctrl_c_after(0)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     done = int(model.optimizer.iterations)
     assert done > 6
     assert evaluations(model)["accuracy"] > 0.9
     train(model, DATA, epochs=1, jit_compile=False)
     model.fit(DATA.x_train, DATA.y_train, verbose=0)
     assert model.optimizer.iterations == done + 3 + 3
+
+
+def test_ctrl_c_inside_of_tensorflow_waits_for_the_end_of_an_epoch(ctrl_c_after, monkeypatch):
+    """There, it could end the process: each call here is pressed into."""
+    model, call, calls = build(), program.Program._call, []
+
+    def pressed(self, *arguments):
+        signal.raise_signal(signal.SIGINT)
+        calls.append(arguments)
+        return call(self, *arguments)
+
+    monkeypatch.setattr(program.Program, "_call", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, DATA, batch_size=35, epochs=3, jit_compile=False)
+    assert len(calls) == 2  # one to compile, and the first epoch
+    assert model.optimizer.iterations == 2
 
 
 @pytest.mark.slow

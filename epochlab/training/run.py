@@ -5,11 +5,14 @@ batch. Here a `tf.while_loop` runs all batches of an epoch, or the steps up to t
 validation, in one call. The rest is what `fit` does: the model's own loss, optimizer, metrics.
 """
 
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -71,8 +74,8 @@ def train(
     the device. Each epoch has every sample once, in an order of its own drawn from `seed`; the
     short last batch is kept. Training, validation and, with `evaluate_test`, test data are
     measured after each epoch, or every `validate_every` steps, and at the end. A loss that is
-    not finite ends the run; `Run.report` says so. A second call trains on,
-    through the same orders unless it has another `seed`.
+    not finite ends the run; `Run.report` says so. Ctrl-C ends it, too, at the end of the epoch.
+    A second call trains on, through the same orders unless it has another `seed`.
 
     A `rule` such as `Patience(5)` looks at `monitor`, a column of `Run.epochs`, after each epoch.
     When it stops the run, and also when epochs run out or the run is interrupted, the model gets
@@ -104,43 +107,72 @@ def train(
     seed = integer("seed", seed, minimum=0)
     instance("evaluate_test", evaluate_test, bool, "True or False")
     parts = check_parts(data, evaluate_test)
-    program = program_of(model, data, jit_compile)
-    if rule is not None:
-        check_rule_of(rule, monitor, model, validate_every)
+    with _ctrl_c_held() as let_ctrl_c_through:
+        program = program_of(model, data, jit_compile)
+        if rule is not None:
+            check_rule_of(rule, monitor, model, validate_every)
 
-    on_device = {prefix: tuple(map(tf.convert_to_tensor, part)) for prefix, part in parts.items()}
-    x, y = on_device[""]
-    started = time.perf_counter()
-    program.compile(x, y, plan)
-    compile_seconds = time.perf_counter() - started
+        on_device = {
+            prefix: tuple(map(tf.convert_to_tensor, part)) for prefix, part in parts.items()
+        }
+        x, y = on_device[""]
+        started = time.perf_counter()
+        program.compile(x, y, plan)
+        compile_seconds = time.perf_counter() - started
 
-    losses, rows, seconds, finite = [], [], 0.0, True
-    follower = _Follower(rule, monitor, model)
-    try:
-        windows = _windows(plan, steps, every, each_epoch=validate_every is None, seed=seed)
-        for epoch, batches, done, validates in windows:
-            started = time.perf_counter()
-            losses.append(program.run(x, y, batches))
-            seconds += time.perf_counter() - started
-            finite = bool(np.isfinite(losses[-1]).all())
-            if validates or not finite:
-                row: dict[str, float] = {"epoch": epoch, "step": done - 1}
-                for prefix, part in on_device.items():
-                    measured = program.evaluate(*part)
-                    row |= {prefix + name: value for name, value in measured.items()}
-                rows.append(row)
-                finite = finite and bool(np.isfinite(row["loss"]))  # the last update may do it
-                follower.see(row)
-            if follower.reason is not StopReason.EPOCHS or not finite:
-                break
-            if hasattr(_thread, "stop") and _thread.stop.is_set():
-                raise CancelledError
-        model.optimizer.finalize_variable_values(model.trainable_variables)  # with use_ema
-    finally:
-        follower.restore()
+        losses, rows, seconds, finite = [], [], 0.0, True
+        follower = _Follower(rule, monitor, model)
+        try:
+            windows = _windows(plan, steps, every, each_epoch=validate_every is None, seed=seed)
+            for epoch, batches, done, validates in windows:
+                started = time.perf_counter()
+                losses.append(program.run(x, y, batches))
+                seconds += time.perf_counter() - started
+                finite = bool(np.isfinite(losses[-1]).all())
+                if validates or not finite:
+                    row: dict[str, float] = {"epoch": epoch, "step": done - 1}
+                    for prefix, part in on_device.items():
+                        measured = program.evaluate(*part)
+                        row |= {prefix + name: value for name, value in measured.items()}
+                    rows.append(row)
+                    finite = finite and bool(np.isfinite(row["loss"]))  # the last update may do it
+                    follower.see(row)
+                if follower.reason is not StopReason.EPOCHS or not finite:
+                    break
+                let_ctrl_c_through()
+                if hasattr(_thread, "stop") and _thread.stop.is_set():
+                    raise CancelledError
+            model.optimizer.finalize_variable_values(model.trainable_variables)  # with use_ema
+        finally:
+            follower.restore()
 
     ended = follower.report(follower.reason if finite else StopReason.NON_FINITE, epoch)
     return Run(np.concatenate(losses), pd.DataFrame(rows), seconds, compile_seconds, plan, ended)
+
+
+@contextmanager
+def _ctrl_c_held() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C back; yield a function that lets through what came, as the end does.
+
+    In TensorFlow's own Python code a `KeyboardInterrupt` may end the process with a segmentation
+    fault, or leave a compiled function that cannot be called again.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    held: list[tuple[Any, ...]] = []
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield lambda: None  # where no signal arrives, or none that Python handles
+        return
+
+    def let_through() -> None:
+        if held:
+            handler(*held.pop())
+
+    signal.signal(signal.SIGINT, lambda *signalled: held.append(signalled))
+    try:
+        yield let_through
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        let_through()
 
 
 def _windows(
