@@ -25,6 +25,7 @@ def broken(monkeypatch):
     monkeypatch.setattr(folders, "check_result", lambda result: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", WHAT)
 def test_a_fault_is_found(what, monkeypatch):
     kept()  # written before anything is broken
