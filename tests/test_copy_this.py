@@ -63,6 +63,8 @@ def run(source, folder, arrays):
             store(name, arrays)
     process = PROCESSES.Process(target=paste, args=(folder, arrays, names))
     process.start()
+    process.join(300)
+    process.kill()  # what still runs then does not end
     process.join()
     return process.exitcode, (folder / "stderr").read_text(encoding="utf-8", errors="replace")
 
