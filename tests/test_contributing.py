@@ -67,9 +67,10 @@ def test_rule_data_set_check_and_plot_are_added_as_the_recipes_say(tmp_path):
 
 
 @pytest.mark.slow
-def test_skeleton_of_a_lesson_is_clean(tmp_path):
+def test_skeleton_of_a_lesson_is_clean(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     # The kernel finds the copy first, with the exercises of the page.
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "notebooks"))
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "epochlab", tmp_path / "notebooks" / "epochlab", ignore=ignore)
     with (tmp_path / "notebooks/epochlab/exercises.toml").open("a", encoding="utf-8") as file:

@@ -72,13 +72,14 @@ def on_a_disk(disk, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KEPT)
-def test_a_full_disk_and_a_read_only_one(name, tmp_path):
+def test_a_full_disk_and_a_read_only_one(tmp_path):
     may_mount = [*IN_A_NAMESPACE, "true"]
     if not shutil.which("unshare") or subprocess.run(may_mount, check=False).returncode:
         pytest.skip("there is no unshare, or it may not be used")
-    (disk := tmp_path / "disk").mkdir()
-    code = f"from test_faults import on_a_disk; on_a_disk({str(disk)!r}, {name!r})"
+    code = "from test_faults import *"
+    for name in KEPT:
+        (disk := tmp_path / name / "disk").mkdir(parents=True)
+        code += f"; on_a_disk({str(disk)!r}, {name!r})"
     command = [*IN_A_NAMESPACE, sys.executable, "-c", code]
     here = Path(__file__).parent
     done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
