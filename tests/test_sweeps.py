@@ -391,6 +391,22 @@ def test_side_by_side_is_one_by_one_bit_for_bit(build_model, monkeypatch):
     assert len(threads) > 2
 
 
+def test_side_by_side_are_different_batch_sizes_so_that_each_is_compiled_once(monkeypatch):
+    monkeypatch.setattr(grid, "side_by_side", lambda: 2)
+    two, begun, run_job = threading.Barrier(2, timeout=60), [], grid.run_job
+
+    def together(job):
+        begun.append(job.training["batch_size"])
+        two.wait()
+        return run_job(job)
+
+    monkeypatch.setattr(grid, "run_job", together)
+    jobs.models.clear()
+    sweep(dense, data(0), {"learning_rate": [0.1], "batch_size": [40, 50]}, seeds=3, epochs=1)
+    assert [set(begun[i : i + 2]) for i in (0, 2, 4)] == [{40, 50}] * 3
+    assert [len(compiled) for compiled in jobs.models.values()] == [1, 1]
+
+
 def test_a_run_that_fails_ends_the_sweep_at_once_and_keeps_what_is_finished(tmp_path, monkeypatch):
     monkeypatch.setattr(grid, "side_by_side", lambda: 2)
     table = {"learning_rate": [0.05], "epochs": [1, 2], "batch_size": [64, 500]}

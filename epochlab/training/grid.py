@@ -4,6 +4,7 @@ import os
 import pickle
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import replace
@@ -162,15 +163,36 @@ def _rows(job: Job, result: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _side_by_side(jobs: dict[int, Job], run: Callable[[Job], dict[str, Any]], n: int) -> Results:
     """Run in threads: nearly all of a run is TensorFlow's, which leaves Python to the others."""
-    stop = threading.Event()
+    stop, waiting, sizes = threading.Event(), dict(jobs), Counter[int | None]()
+    turn = threading.Lock()
+
+    def next_run() -> tuple[int, dict[str, Any]]:
+        # On the same data as the others, but of another batch size: threads at the same one would
+        # each compile it.
+        with turn:
+            first = next(iter(waiting.values()))
+            near = [k for k, job in waiting.items() if job.data_id == first.data_id]
+            number = min(near, key=lambda k: sizes[_batch_size(waiting[k])])
+            job = waiting.pop(number)
+            sizes[_batch_size(job)] += 1
+        try:
+            return number, run(job)
+        finally:
+            with turn:
+                sizes[_batch_size(job)] -= 1
+
     executor = ThreadPoolExecutor(n, initializer=stop_with, initargs=(stop,))
-    futures = {executor.submit(run, job): number for number, job in jobs.items()}
+    futures = [executor.submit(next_run) for _ in jobs]
     try:
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            yield future.result()
     finally:
         stop.set()
         executor.shutdown(cancel_futures=True)
+
+
+def _batch_size(job: Job) -> int | None:
+    return job.training.get("batch_size")
 
 
 def _elsewhere(jobs: dict[int, Job], executor: Executor) -> Results:

@@ -82,15 +82,16 @@ class Program:
 
     def evaluate(self, x: tf.Tensor, y: tf.Tensor) -> dict[str, float]:
         """Return what `model.evaluate` does: loss and metrics over all rows."""
-        return {name: float(value) for name, value in self._evaluation(x, y).items()}
-
-    @tf.autograph.experimental.do_not_convert
-    def _evaluate(self, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
+        # A step at a time: each time that a seed is set, TensorFlow prepares a function anew.
         self.model.reset_metrics()
         for start in range(0, x.shape[0], _EVALUATION_BATCH):
             rows = slice(start, start + _EVALUATION_BATCH)
-            self.model.test_step((x[rows], y[rows]))
-        return self.model.get_metrics_result()
+            self._evaluation(x[rows], y[rows])
+        return {name: float(value) for name, value in self.model.get_metrics_result().items()}
+
+    @tf.autograph.experimental.do_not_convert
+    def _evaluate(self, x: tf.Tensor, y: tf.Tensor) -> None:
+        self.model.test_step((x, y))
 
 
 def _parts(model: keras.Model) -> list[object]:
