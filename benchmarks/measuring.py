@@ -15,12 +15,15 @@ import keras
 import numpy as np
 
 from epochlab.training.machine import device
+from epochlab.worlds import WORLDS
 
 Times = dict[str, np.ndarray]
 
 
-def build_model(network: str = "mlp", **compile_options) -> keras.Model:
-    """Return a compiled Keras model: "mlp", "cnn" or "normalised"."""
+def build_model(network: str = "mlp") -> keras.Model:
+    """Return a compiled Keras model: "mlp", "cnn", "normalised" or "transformer"."""
+    if network == "transformer":
+        return WORLDS["text"].build_model(learning_rate=0.002)
     layers = keras.layers
     dense = [layers.Flatten(), layers.Dense(128, "relu")]
     body = {
@@ -39,7 +42,6 @@ def build_model(network: str = "mlp", **compile_options) -> keras.Model:
         keras.optimizers.SGD(0.1),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
-        **compile_options,
     )
     return model
 

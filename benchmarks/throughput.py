@@ -1,9 +1,9 @@
-"""How many images per second each way of training gets through.
+"""How many samples per second each way of training gets through.
 
     python benchmarks/throughput.py [--quick]
 
-Every contender trains the same network with the same SGD, batches reshuffled each epoch, the short
-last batch kept. Compile time is not counted.
+Every contender trains the same network with the same optimizer, batches reshuffled each epoch, the
+short last batch kept. Compile time is not counted.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from measuring import (
 )
 
 from epochlab import load_data, train
+from epochlab.worlds import WORLDS
 
 FIT, WHOLE, TORCH, JAX = "`fit`", "`fit`, one execution per epoch", "PyTorch eager", "JAX `scan`"
 NUMPY, TRAIN = "NumPy by hand", "`epochlab.train`"
@@ -44,8 +45,9 @@ def keras_fit(network, data, batch_size):
 
 
 def keras_whole_epoch(network, data, batch_size):
-    steps = -(-len(data.x_train) // batch_size)
-    return fit_contender(build_model(network, steps_per_execution=steps), data, batch_size)
+    model = build_model(network)
+    model.steps_per_execution = -(-len(data.x_train) // batch_size)
+    return fit_contender(model, data, batch_size)
 
 
 def epochlab_train(network, data, batch_size):
@@ -223,7 +225,7 @@ LIMITS = {"mlp": (PRODUCTS, matrix_products), "cnn": (CONVOLUTIONS, convolutions
 def contenders(network):
     """Return the contenders in the order of the table."""
     found = {FIT: keras_fit, WHOLE: keras_whole_epoch}
-    if find_spec("torch"):
+    if find_spec("torch") and network != "transformer":
         found[TORCH] = torch_eager
     if network == "mlp":
         if find_spec("jax"):
@@ -236,10 +238,10 @@ def contenders(network):
     return found
 
 
-def report(network: str, times: dict[int, Times], n_images: int) -> None:
+def report(network: str, times: dict[int, Times], n_train: int) -> None:
     names = list(next(iter(times.values())))
-    print("\nImages per second: median (smallest–largest) over the rounds.\n")
-    rows = [[str(b), *(spread(n_images / t[n]) for n in names)] for b, t in times.items()]
+    print("\nSamples per second: median (smallest–largest) over the rounds.\n")
+    rows = [[str(b), *(spread(n_train / t[n]) for n in names)] for b, t in times.items()]
     print_table(["batch", *names], rows)
 
     print(f"Times {FIT}, round by round.\n")
@@ -269,22 +271,25 @@ def main(arguments: list[str] | None = None) -> None:
     quick = parser.parse_args(arguments).quick
 
     n_images, rounds, seconds = (1_000, 2, 0) if quick else (10_000, 5, 0.5)
-    data = load_data("mnist", n_train=n_images, n_validation=500, n_test=500)
+    images = load_data("mnist", n_train=n_images, n_validation=500, n_test=500)
+    text = WORLDS["text"].data(0, n_train=200 if quick else 2_000)
     print_machine()
     missing = [name for name, module in ((TORCH, "torch"), (JAX, "jax")) if not find_spec(module)]
     if missing:
         print(f"Left out, not installed: {', '.join(missing)}.\n")
-    for network, title, batch_sizes in (
-        ("mlp", "MLP 784–128–10", (128,) if quick else (8, 32, 128, 512)),
-        ("cnn", "Small CNN", (32,) if quick else (32, 128)),
-        ("normalised", "Dense with BatchNormalization and Dropout", (32,) if quick else (32, 128)),
+    for network, title, data, batch_sizes in (
+        ("mlp", "MLP 784–128–10", images, (8, 32, 128, 512)),
+        ("cnn", "Small CNN", images, (32, 128)),
+        ("normalised", "Dense with BatchNormalization and Dropout", images, (32, 128)),
+        ("transformer", "Transformer of the world text", text, (32, 128)),
     ):
-        print(f"### {title}, {n_images:,} images, {rounds} rounds\n", flush=True)
+        n_train = len(data.x_train)
+        print(f"### {title}, {n_train:,} samples, {rounds} rounds\n", flush=True)
         times = {}
-        for batch_size in batch_sizes:
+        for batch_size in batch_sizes[-1:] if quick else batch_sizes:
             runs = {n: make(network, data, batch_size) for n, make in contenders(network).items()}
             times[batch_size] = in_turn(runs, rounds, seconds)
-        report(network, times, n_images)
+        report(network, times, n_train)
 
 
 if __name__ == "__main__":
