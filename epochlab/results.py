@@ -166,6 +166,8 @@ def plain(value: Any) -> Hashable:
         value = value.tolist()
     if isinstance(value, (list, tuple)):
         return tuple(map(plain, value))
+    if value is pd.NA:
+        return None
     if isinstance(value, float):
         if value != value:  # what pandas makes of None among numbers
             return None

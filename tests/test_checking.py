@@ -739,6 +739,7 @@ def test_zero_batches():
     weights = model.get_weights()
     before = one("zero-batches", model, nothing, epochs=2)
     assert one("zero-batches", model, X[:0], Y[:0]) == before
+    assert one("zero-batches", model, X[:0], Y[:0], validation_split=0.2) == before
     assert names(model, X[:0], Y[:0], steps_per_epoch=2) == ["zero-batches"]
     assert fit(model, nothing, epochs=2)[0] == {}
     assert fit(model, X[:0], Y[:0])[0] == {}
@@ -811,7 +812,7 @@ def test_sorted_split_that_is_not_sorted_but_withholds_a_label():
     y = np.r_[RNG.integers(0, 3, 30), np.full(10, 3)]
     y[30:] = RNG.permutation(np.r_[y[20:25], [3] * 5])  # half the tail
     assert names(plain(), X, y, validation_split=0.25) == []  # may be chance: 0.25 ** 5
-    y[30:39] = 3
+    y[30:] = 3
     finding = one("sorted-split", plain(), X, y, validation_split=0.1 + 0.15)
     assert "never sees label 3." in finding.symptom
     two = {"a": y, "b": RNG.permutation(y)}
@@ -1181,6 +1182,7 @@ def test_nothing_is_taken_from_data():
         ),
         (ValueError, "validation_split must be a number in", {"validation_split": 1.5}),
         (ValueError, "validation_split must leave samples", {"validation_split": 0.999}),
+        (ValueError, r"validation_data must be \(x, y\).*a list of 0", {"validation_data": []}),
     ],
 )
 def test_arguments_that_are_none(error, match, arguments):

@@ -215,6 +215,14 @@ def test_a_damaged_line_is_named(record, line, content):
     assert record.read_bytes() == damaged
 
 
+def test_a_digest_that_is_none_is_named_too(record):
+    lines = record.read_text().splitlines()
+    lines[1] = re.sub('"data_sha256":"[^"]*"', '"data_sha256":null', lines[1])
+    record.write_text("".join(f"{line}\n" for line in lines[:-1]))
+    with pytest.raises(ValueError, match="runs.jsonl is damaged .*data_sha256 must be a digest"):
+        sweep(dense, data, GRID, cache=record, **ARGUMENTS)
+
+
 def test_what_is_no_file_and_keys_that_a_record_has_are_refused(tmp_path):
     folder, pipe = tmp_path / "folder.jsonl", tmp_path / "pipe.jsonl"
     folder.mkdir()

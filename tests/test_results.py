@@ -90,6 +90,7 @@ def test_numbers_are_equal_however_they_were_computed():
     assert difference(runs, "loss", rate=(0.3, 0.7), noise=None).n == 4
     assert difference(runs.astype("float32"), "loss", rate=(0.1, 0.7), noise=0.4).n == 4
     assert difference(runs, "loss", rate=(0.1, 0.7), noise=float("nan")).n == 4
+    assert difference(runs, "loss", rate=(0.1, 0.7), noise=pd.NA).n == 4
     counts = table(keys={"n": [10_000_001, 10_000_002, None]}, loss=1)  # floats in the table
     assert difference(counts, "loss", n=(10_000_001, 10_000_002)).n == 4
 

@@ -436,13 +436,14 @@ def test_a_model_that_is_not_new_is_refused_at_once(shared, monkeypatch):
 def test_a_damaged_file_in_the_cache_is_set_aside_and_its_run_made_again(tmp_path, expected):
     arguments = {"seeds": 2, "epochs": 2, "cache": tmp_path}
     table = sweep(dense, data, GRID, **arguments)
-    cut, piped, _, _ = sorted(set(tmp_path.glob("*.json")) - {tmp_path / "manifest.json"})
+    cut, piped, of, _ = sorted(set(tmp_path.glob("*.json")) - {tmp_path / "manifest.json"})
     cut.write_bytes(before := cut.read_bytes()[:90])
+    of.write_text(of.read_text().replace('"data"', '"date"'))
     piped.unlink()
     os.mkfifo(piped)
-    with pytest.warns(UserWarning, match=f"damaged file, .*({cut.name}|{piped.name})") as warned:
+    with pytest.warns(UserWarning, match=f"damaged file, .*({cut.name}|{piped.name}|{of.name})") as warned:
         assert_same(sweep(dense, data, GRID, **arguments), table)
-    assert len(warned) == 2
+    assert len(warned) == 3
     assert cut.with_suffix(".damaged").read_bytes() == before
     assert_same(sweep(dense, data, GRID, **arguments), table)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from keras import layers
@@ -767,7 +768,7 @@ untested = replace(DATA, y_test=DATA.y_test[:0])
                 ValueError,
                 "jit_compile must be True",
             )
-            for wrong in ("yes", 1, None)
+            for wrong in ("yes", 1, None, np.zeros(2), pd.NA, pd.DataFrame())
         ),
         (
             build,

@@ -63,6 +63,12 @@ class Call:
         instance("validation_freq", self.freq, (int, list), "an integer or a list of epochs")
         if not isinstance(self.freq, list):
             integer("validation_freq", self.freq)
+        held_out = given.validation_data
+        if isinstance(held_out, (tuple, list)) and not 1 <= len(held_out) <= 3:
+            raise ValueError(
+                "validation_data must be (x, y) or (x, y, sample_weight), or come in batches; got "
+                f"a {type(held_out).__name__} of {len(held_out)}."
+            )
         callbacks = getattr(given.callbacks, "callbacks", given.callbacks)  # a CallbackList
         self.callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
 
@@ -82,7 +88,7 @@ class Call:
                         f"y must have a row for each of the {shape[0]:,} rows of x; got the shape "
                         f"{tuple(labels.shape)}."
                     )
-            if split and given.validation_data is None:
+            if split and given.validation_data is None and self.n_train:
                 self.n_train, _ = split_sizes(self.n_train, split)
                 self.cut = self.n_train
             if not self.batch_size:  # Keras then cuts the data into as many batches as steps

@@ -63,6 +63,8 @@ class Folder(Cache):
         try:
             result = json.loads(_text(path))
             check_result(result)
+            if not result.keys() >= set(self.identified):
+                raise ValueError("what it was trained on is missing")
         except ValueError as error:
             aside = path.replace(path.with_suffix(".damaged"))
             warnings.warn(

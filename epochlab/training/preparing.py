@@ -62,6 +62,12 @@ def check_rule_of(rule: Rule, monitor: str, model: keras.Model, validate_every: 
     check_mode(rule, monitor, metric_mode(model, monitor))
 
 
+def check_jit_compile(jit_compile: bool | str) -> None:
+    automatic = isinstance(jit_compile, str) and jit_compile == "auto"  # a table compares by cells
+    if not (automatic or isinstance(jit_compile, bool)):
+        raise ValueError(f'jit_compile must be True, False or "auto"; got {jit_compile!r}.')
+
+
 def use_xla(model: keras.Model, x: np.ndarray, jit_compile: bool | str) -> bool:
     """Return whether XLA is the faster way to train on rows like those of `x`.
 
@@ -70,8 +76,6 @@ def use_xla(model: keras.Model, x: np.ndarray, jit_compile: bool | str) -> bool:
     """
     if isinstance(jit_compile, bool):
         return jit_compile
-    if jit_compile != "auto":
-        raise ValueError(f'jit_compile must be True, False or "auto"; got {jit_compile!r}.')
     if not all(layer.supports_jit for layer in flatten_layers(model)):
         return False
     if tf.config.list_logical_devices("GPU"):

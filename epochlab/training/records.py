@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from .._arguments import instance
 from .._files import check_same, naming, write
 from ..data.loading import Data
 from .digests import code_digest, data_digest
@@ -124,6 +125,7 @@ class Record(Cache):
         try:
             result = self._as_made(run)
             check_result(result)
+            instance("data_sha256", run["data_sha256"], str, "a digest")
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ValueError(
                 f"cache must be a record; the line of {self._id(run)} in {self.path} is damaged "

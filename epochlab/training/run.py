@@ -23,7 +23,7 @@ from .._arguments import instance, integer
 from ..data.loading import Data
 from ..steps import TrainingPlan
 from ..stopping.following import Rule, StopReason, StopReport, advance, begin, report
-from .preparing import check_parts, check_rule_of, make_plan
+from .preparing import check_jit_compile, check_parts, check_rule_of, make_plan
 from .program import Batches, program_of
 
 
@@ -106,6 +106,7 @@ def train(
     every = steps if validate_every is None else integer("validate_every", validate_every)
     seed = integer("seed", seed, minimum=0)
     instance("evaluate_test", evaluate_test, bool, "True or False")
+    check_jit_compile(jit_compile)
     parts = check_parts(data, evaluate_test)
     with _ctrl_c_held() as let_ctrl_c_through:
         program = program_of(model, data, jit_compile)
