@@ -287,7 +287,7 @@ def verdicts(this: SphinxDirective) -> list[nodes.Node]:
     cards: list[nodes.Node] = []
     for entry in LEDGER.values():
         cells = dict(zip(claims.WORLDS, claims.world_cells(entry), strict=True))
-        measured = [world for world, text in cells.items() if "not measured" not in text]
+        measured = [w for w, text in cells.items() if not text.startswith("not measured")]
         card = nodes.container(classes=["verdict-card", *(f"in-{world}" for world in measured)])
         card += parsed(this, f"**{entry['people']}**\n\n{entry['instead'] or ''}")
         card += nodes.raw("", f'<p class="verdict-badge">{answer(entry)}</p>', format="html")

@@ -313,7 +313,7 @@ STUDIES: dict[str, dict[str, Part]] = {
             cosine_curves=False,  # measuring takes as long as training here
         ),
     },
-    # Steps and examples to a target; and the same batch sizes until the loss is flat.
+    # Steps and examples to a target; and two batch sizes trained for long.
     "steps": {
         "digits": Part(
             "digits",
