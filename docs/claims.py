@@ -25,10 +25,10 @@ one hidden layer), *photos* (CIFAR-10, 4,000 images, a small CNN), *text* (the n
 CPython's documentation, 500 to 2,048 rows of 64, a Transformer of two blocks); each notebook says
 where it takes others, on digits 250 to 4,096. Wrong labels are 40 % in rows 7, 8, 32, 37 and 46,
 and 20 % in all others. Intervals are 95 % t-intervals over seeds, of shares Clopper–Pearson; each
-seed has its own split of the data and its own first weights, mostly ten on digits, five elsewhere (five in
-lessons 00 and 10, two or four for the weights on several devices). Differences are paired by seed,
-accuracies in points. Intervals are not corrected for the number of checks: one that only just
-clears its bound may do so by chance.
+seed has its own split of the data and its own first weights, mostly ten on digits, five elsewhere
+(five in lessons 00 and 10, two or four for the weights on several devices). Differences are paired
+by seed, accuracies in points. Intervals are not corrected for the number of checks: one that only
+just clears its bound may do so by chance.
 
 A check reads "mean [low, high] above bound: yes", "no" where the whole interval lies on the other
 side, "undecided" where the bound is inside; "within" needs the whole interval inside the margin,
