@@ -223,6 +223,15 @@ def test_a_digest_that_is_none_is_named_too(record):
         sweep(dense, data, GRID, cache=record, **ARGUMENTS)
 
 
+def test_an_epoch_that_not_all_measures_have_is_named(tmp_path):
+    arguments = ARGUMENTS | {"curves": True, "cache": tmp_path / "runs.jsonl"}
+    sweep(dense, data, GRID, **arguments)
+    text = arguments["cache"].read_text()
+    arguments["cache"].write_text(re.sub(r'"step":\[\d+,', '"step":[', text, count=1))
+    with pytest.raises(ValueError, match="runs.jsonl is damaged"):
+        sweep(dense, data, GRID, **arguments)
+
+
 def test_what_is_no_file_and_keys_that_a_record_has_are_refused(tmp_path):
     folder, pipe = tmp_path / "folder.jsonl", tmp_path / "pipe.jsonl"
     folder.mkdir()

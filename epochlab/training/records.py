@@ -137,9 +137,10 @@ class Record(Cache):
         known = {*self.header["keys"], *_OWN, "epochs", "steps"}
         measures = {name: value for name, value in run.items() if name not in known}
         if self.header["settings"]["curves"]:
+            epochs = enumerate(zip(run["step"], *measures.values(), strict=True))
             rows = [
-                {"epoch": epoch, "step": step} | {k: _exact(v[epoch]) for k, v in measures.items()}
-                for epoch, step in enumerate(run["step"])
+                {"epoch": epoch, "step": step} | dict(zip(measures, map(_exact, row), strict=True))
+                for epoch, (step, *row) in epochs
             ]
         else:
             rows = [{name: _exact(value) for name, value in measures.items()}]
