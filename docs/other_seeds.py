@@ -20,6 +20,9 @@ from epochlab.evidence import CLAIM_MIME
 ROOT = Path(__file__).parent.parent
 EVIDENCE = ROOT / "notebooks" / "evidence"
 KEPT = ROOT / "docs" / "other_seeds.json"
+# Rows and readings that are speeds, which are not measured again.
+SPEED_ROWS = ("14", "18", "39")
+SPEEDS = ("it means an epoch", "it means an update")
 
 
 def on_digits(notebook: NotebookNode) -> dict[str, dict[str, list[str]]]:
@@ -31,6 +34,7 @@ def on_digits(notebook: NotebookNode) -> dict[str, dict[str, list[str]]]:
             reading: [by_world["digits"], entry["evidence"][reading]["digits"]]
             for reading, by_world in entry["outcome"].items()
             if isinstance(by_world, dict) and "digits" in by_world
+            if not (entry["label"] in SPEED_ROWS and reading in SPEEDS)
         }
         for entry in entries
         if entry and entry["kind"] == "verdict"
