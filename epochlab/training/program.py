@@ -1,5 +1,6 @@
 """The compiled functions of a model: its training steps and its evaluation."""
 
+from collections.abc import Callable
 from weakref import WeakKeyDictionary, proxy
 
 import keras
@@ -28,7 +29,8 @@ class Program:
         # Two shapes of batch are the rule, so that a trace for each is what is wanted.
         self._compiled = tf.function(self._run, jit_compile=xla)
         self._evaluation = tf.function(self._evaluate)
-        for function in (self._compiled, self._evaluation):
+        self._part = tf.function(self._evaluate_part)
+        for function in (self._compiled, self._evaluation, self._part):
             # Each model has traces of its own: from the third on, TensorFlow would warn of it.
             omit_tracing_warning(function)
 
@@ -82,15 +84,23 @@ class Program:
 
     def evaluate(self, x: tf.Tensor, y: tf.Tensor) -> dict[str, float]:
         """Return what `model.evaluate` does: loss and metrics over all rows."""
-        # A step at a time: each time that a seed is set, TensorFlow prepares a function anew.
+        # Each time that a seed is set, TensorFlow prepares a function anew, a long one slowly.
+        at_once = x.shape[0] <= 3 * _EVALUATION_BATCH
+        measured = self._evaluation(x, y) if at_once else self._evaluate(x, y, self._part)
+        return {name: float(value) for name, value in measured.items()}
+
+    @tf.autograph.experimental.do_not_convert
+    def _evaluate(
+        self, x: tf.Tensor, y: tf.Tensor, part: Callable[..., None] | None = None
+    ) -> dict[str, tf.Tensor]:
         self.model.reset_metrics()
         for start in range(0, x.shape[0], _EVALUATION_BATCH):
             rows = slice(start, start + _EVALUATION_BATCH)
-            self._evaluation(x[rows], y[rows])
-        return {name: float(value) for name, value in self.model.get_metrics_result().items()}
+            (part or self._evaluate_part)(x[rows], y[rows])
+        return self.model.get_metrics_result()
 
     @tf.autograph.experimental.do_not_convert
-    def _evaluate(self, x: tf.Tensor, y: tf.Tensor) -> None:
+    def _evaluate_part(self, x: tf.Tensor, y: tf.Tensor) -> None:
         self.model.test_step((x, y))
 
 
