@@ -76,7 +76,7 @@ def test_a_full_disk_and_a_read_only_one(tmp_path):
     may_mount = [*IN_A_NAMESPACE, "true"]
     if not shutil.which("unshare") or subprocess.run(may_mount, check=False).returncode:
         pytest.skip("there is no unshare, or it may not be used")
-    code = "from test_faults import *"
+    code = "from test_faults import on_a_disk"
     for name in KEPT:
         (disk := tmp_path / name / "disk").mkdir(parents=True)
         code += f"; on_a_disk({str(disk)!r}, {name!r})"
