@@ -10,7 +10,8 @@ import compiled
 import side_by_side
 import study
 import throughput
+import xla_loop
 
-for benchmark in (throughput, compiled, side_by_side, study, callbacks):
+for benchmark in (throughput, xla_loop, compiled, side_by_side, study, callbacks):
     print(f"\n## {benchmark.__name__}.py: {benchmark.__doc__.partition(chr(10))[0]}\n", flush=True)
     benchmark.main(sys.argv[1:])

@@ -18,6 +18,7 @@ from epochlab.training.machine import device
 from epochlab.worlds import WORLDS
 
 Times = dict[str, np.ndarray]
+PAUSE = 0.2  # seconds before each turn: NumPy's threads wait in a loop for a while after theirs
 
 
 def build_model(network: str = "mlp") -> keras.Model:
@@ -67,8 +68,8 @@ def fit_contender(model: keras.Model, data, batch_size: int, callbacks=None):
 def in_turn(contenders: dict[str, Callable[[int], float]], rounds: int, seconds: float) -> Times:
     """Return the seconds per epoch of each contender in each round.
 
-    All take their turn in every round, so that a machine that slows down slows all of them. A turn
-    has as many epochs as fill `seconds`, at least one.
+    All take their turn in every round, so that a machine that slows down slows all of them, and
+    start it after a pause. A turn has as many epochs as fill `seconds`, at least one.
     """
     epochs = {}
     for name, run in contenders.items():
@@ -77,6 +78,7 @@ def in_turn(contenders: dict[str, Callable[[int], float]], rounds: int, seconds:
     times = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
+            time.sleep(PAUSE)
             times[name].append(run(epochs[name]) / epochs[name])
     return {name: np.array(values) for name, values in times.items()}
 

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from unittest import mock
 
 import keras
 import numpy as np
@@ -121,13 +120,19 @@ def _undisturbed(seed: int) -> Iterator[None]:
         return draw
 
     others = {random: random.Random(), np.random: np.random.RandomState()}
-    with contextlib.ExitStack() as patches:
-        for module, other in others.items():
-            for name in set(dir(other)) & set(module.__all__):
-                draw = divided(getattr(module, name), getattr(other, name))
-                patches.enter_context(mock.patch.object(module, name, draw))
+    shared = {
+        (module, name): getattr(module, name)
+        for module, other in others.items()
+        for name in set(dir(other)) & set(module.__all__)
+    }
+    try:
+        for (module, name), function in shared.items():
+            setattr(module, name, divided(function, getattr(others[module], name)))
         keras.utils.set_random_seed(seed)
         yield
+    finally:
+        for (module, name), function in shared.items():
+            setattr(module, name, function)
 
 
 _loaded: dict[tuple[Any, ...], Data] = {}  # one at most: the last job's data

@@ -28,8 +28,11 @@ def check_parts(data: Data, evaluate_test: bool) -> dict[str, tuple[np.ndarray, 
     return parts
 
 
-def check_model(model: keras.Model, data: Data) -> None:
-    """Try two rows, so that what does not fit is named here and not deep inside a graph."""
+def check_model(model: keras.Model, data: Data) -> int:
+    """Try two rows, so that what does not fit is named here and not deep inside a graph.
+
+    Returns how many outputs there are for a row.
+    """
     x, y = data.x_train[:2], data.y_train[:2]
     try:
         y_pred = model(x, training=False)
@@ -42,11 +45,15 @@ def check_model(model: keras.Model, data: Data) -> None:
         ) from error
     if not model.trainable_variables:
         raise ValueError("model must have weights to train; got none that are trainable.")
+    return y_pred.shape[-1]
+
+
+def check_labels(model: keras.Model, data: Data, n_outputs: int) -> None:
     if "sparse" in str(model.loss).lower():  # a name, a function, or an object that shows it
-        classes, largest = y_pred.shape[-1], max(data.y_train.max(), data.y_validation.max())
-        if largest >= classes:
+        largest = max(data.y_train.max(), data.y_validation.max())
+        if largest >= n_outputs:
             raise ValueError(
-                f"model must have an output for each class; got {classes} for labels up to "
+                f"model must have an output for each class; got {n_outputs} for labels up to "
                 f"{largest}."
             )
 
