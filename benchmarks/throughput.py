@@ -26,8 +26,9 @@ from measuring import (
 from epochlab import load_data, train
 from epochlab.worlds import WORLDS
 
-FIT, WHOLE, TORCH, JAX = "`fit`", "`fit`, one execution per epoch", "PyTorch eager", "JAX `scan`"
-NUMPY, TRAIN = "NumPy by hand", "`epochlab.train`"
+FIT, WHOLE, COMPILED = "`fit`", "`fit`, one execution per epoch", "the same with XLA"
+TORCH, JAX, NUMPY = "PyTorch eager", "JAX `scan`", "NumPy by hand"
+TRAIN = "`epochlab.train`"
 PRODUCTS, CONVOLUTIONS = "matrix products alone", "convolutions and pooling alone"
 RATE = 0.1
 TIMES_FIT = {  # the goals for `train`
@@ -44,9 +45,10 @@ def keras_fit(network, data, batch_size):
     return fit_contender(build_model(network), data, batch_size)
 
 
-def keras_whole_epoch(network, data, batch_size):
+def keras_whole_epoch(network, data, batch_size, xla=False):
     model = build_model(network)
     model.steps_per_execution = -(-len(data.x_train) // batch_size)
+    model.jit_compile = xla
     return fit_contender(model, data, batch_size)
 
 
@@ -225,6 +227,7 @@ LIMITS = {"mlp": (PRODUCTS, matrix_products), "cnn": (CONVOLUTIONS, convolutions
 def contenders(network):
     """Return the contenders in the order of the table."""
     found = {FIT: keras_fit, WHOLE: keras_whole_epoch}
+    found[COMPILED] = partial(keras_whole_epoch, xla=True)
     if find_spec("torch") and network != "transformer":
         found[TORCH] = torch_eager
     if network == "mlp":

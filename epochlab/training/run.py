@@ -125,8 +125,8 @@ def train(
         follower = _Follower(rule, monitor, model)
         try:
             windows = _windows(plan, steps, every, each_epoch=validate_every is None, seed=seed)
+            started = time.perf_counter()  # before the order of the batches is drawn
             for epoch, batches, done, validates in windows:
-                started = time.perf_counter()
                 losses.append(program.run(x, y, batches))
                 seconds += time.perf_counter() - started
                 finite = bool(np.isfinite(losses[-1]).all())
@@ -143,6 +143,7 @@ def train(
                 let_ctrl_c_through()
                 if hasattr(_thread, "stop") and _thread.stop.is_set():
                     raise CancelledError
+                started = time.perf_counter()
             model.optimizer.finalize_variable_values(model.trainable_variables)  # with use_ema
         finally:
             follower.restore()
