@@ -19,8 +19,9 @@ WORLDS = ("digits", "photos", "text")
 INTRODUCTION = """\
 # What people say, and what was measured
 
-The rows are computed in notebooks and saved with them; the notebooks are run as tests, so what
-stops being true turns the tests red. What failed or moved, at the end, is told by hand. Three
+The rows are computed in notebooks, which are run as tests: the lessons train each time, the
+evidence reads recorded runs, of which `python notebooks/evidence/retrain.py --sample 20` trains
+some again and compares them. What failed or moved, at the end, is told by hand. Three
 worlds: *digits* (MNIST, 1,000 images, a network with one hidden layer), *photos* (CIFAR-10, 4,000
 images, a small CNN), *text* (the next character of CPython's documentation, 500 to 2,048 rows of
 64, a Transformer of two blocks); each notebook says where it takes others, on digits 250 to 4,096.
