@@ -558,6 +558,23 @@ def test_random_numbers_drawn_by_another_thread_change_no_run():
     assert table["test_loss"].iloc[1] == run.epochs["test_loss"].iloc[-1]
 
 
+def test_a_random_function_imported_by_name_within_a_run_serves_all_threads_later():
+    with jobs._undisturbed(0), jobs._undisturbed(1):  # the data are loaded within build
+        normal = np.random.normal
+
+    def drawn(seed, meanwhile=lambda: None):
+        with jobs._undisturbed(seed):
+            with jobs._undisturbed(seed):
+                meanwhile()
+            return [normal(), np.random.normal()]  # noqa: NPY002
+
+    with ThreadPoolExecutor(1) as executor:
+        first, second = (executor.submit(drawn, 2).result() for _ in range(2))
+        assert first == second == drawn(2, lambda: executor.submit(normal).result())
+    np.random.seed(2)  # noqa: NPY002
+    assert normal() == first[0]
+
+
 @pytest.mark.slow
 def test_threads_share_one_tensorflow(expected):
     with ThreadPoolExecutor(3) as executor:

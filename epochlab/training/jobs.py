@@ -1,6 +1,7 @@
 """One run of a sweep: its data, its model, and the compiled program that it shares."""
 
 import contextlib
+import functools
 import json
 import random
 import re
@@ -109,32 +110,38 @@ def _undisturbed(seed: int) -> Iterator[None]:
     """Seed all; let no other thread draw from the random numbers of this one: it gets others.
 
     dask draws from `random` whenever it estimates a size, and Keras its layers' seeds, so that
-    weights would depend on the moment.
+    weights would depend on the moment. For one thread at a time.
     """
-    thread = threading.get_ident()
-
-    def divided(function: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
-        def draw(*args: Any, **kwargs: Any) -> Any:
-            return (function if threading.get_ident() == thread else other)(*args, **kwargs)
-
-        return draw
-
-    others = {random: random.Random(), np.random: np.random.RandomState()}
-    shared = {
-        (module, name): getattr(module, name)
-        for module, other in others.items()
-        for name in set(dir(other)) & set(module.__all__)
-    }
+    global _drawing
+    before, _drawing = _drawing, threading.get_ident()
+    shared = {(module, name): getattr(module, name) for module, name in _SHARED}
     try:
         for (module, name), function in shared.items():
-            setattr(module, name, divided(function, getattr(others[module], name)))
+            setattr(module, name, _divided(function, getattr(_OTHERS[module], name)))
         keras.utils.set_random_seed(seed)
         yield
     finally:
         for (module, name), function in shared.items():
             setattr(module, name, function)
+        _drawing = before
 
 
+@functools.cache
+def _divided(function: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function`, but `other` for all threads beside the one that is in `_undisturbed`."""
+
+    # What is imported meanwhile may keep it by name, so it serves later threads, and none, too.
+    @functools.wraps(function)
+    def draw(*args: Any, **kwargs: Any) -> Any:
+        chosen = function if _drawing in (None, threading.get_ident()) else other
+        return chosen(*args, **kwargs)
+
+    return draw
+
+
+_OTHERS: dict[Any, Any] = {random: random.Random(), np.random: np.random.RandomState()}
+_SHARED = [(m, name) for m, o in _OTHERS.items() for name in set(dir(o)) & set(m.__all__)]
+_drawing: int | None = None  # the thread that is in `_undisturbed`
 _loaded: dict[tuple[Any, ...], Data] = {}  # one at most: the last job's data
 _identities: dict[Any, Any] = {}  # of the models and the data of one sweep
 models: dict[str, list[keras.Model]] = {}  # compiled and not in use, by all that shapes them
