@@ -193,6 +193,25 @@ def name_counters() -> dict[str, int] | None:
 
 
 @contextmanager
+def names_from_the_start() -> Iterator[None]:
+    """Let automatic names begin without a number, and go on afterwards as if none had been given.
+
+    Keras counts them by thread: a metric's name would tell how many models came before it there.
+    """
+    counters = name_counters()
+    if counters is None:
+        yield
+        return
+    before = dict(counters)
+    counters.clear()
+    try:
+        yield
+    finally:
+        counters.clear()
+        counters.update(before)
+
+
+@contextmanager
 def random_numbers_kept() -> Iterator[None]:
     """Leave the global random numbers as they were: Python's, NumPy's, Keras's and TensorFlow's.
 

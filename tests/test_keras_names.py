@@ -230,10 +230,14 @@ def test_name_counters(monkeypatch):
     counters = _keras.name_counters()
     before = counters["auc"]
     metrics.AUC()
+    with _keras.names_from_the_start():
+        assert metrics.AUC().name == "auc"
     assert _keras.name_counters()["auc"] == before + 1
     whole, outputs = model(), keras.KerasTensor((None, 1))
     without_internals(monkeypatch)
     assert _keras.name_counters() is None
+    with _keras.names_from_the_start():
+        metrics.AUC()
     assert _keras.built_apart(whole, outputs) is None
 
 

@@ -22,7 +22,7 @@ from helpers import PROCESSES, START
 from keras import layers
 from tqdm import tqdm
 
-from epochlab import Patience, Target, load_data, sweep, sweep_rules, train
+from epochlab import Data, Patience, Target, load_data, sweep, sweep_rules, train
 from epochlab._files import write
 from epochlab.training import folders, grid, jobs
 from epochlab.training import program as compiling
@@ -196,6 +196,28 @@ def test_a_second_sweep_and_names_given_by_keras_compile_nothing_anew(programs, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cache", ["folder", "record.jsonl"])
+def test_metrics_have_the_same_names_in_each_run(cache, tmp_path, at_a_time):
+    def build_model(learning_rate):
+        model = keras.Sequential([layers.Flatten(), layers.Dense(1, activation="sigmoid")])
+        model.compile(keras.optimizers.SGD(learning_rate), "mse", metrics=[keras.metrics.AUC()])
+        return model
+
+    def data(seed):
+        x = np.random.default_rng(seed).normal(size=(60, 2))
+        return Data.of(x, (x[:, 0] > 0).astype("int32"))
+
+    at_a_time(2)
+    grid = {"learning_rate": [0.1, 0.2]}
+    for _ in range(2):
+        table = sweep(build_model, data, grid, seeds=3, epochs=1, cache=tmp_path / cache)
+        assert table["val_auc"].notna().all() and not [n for n in table if n.startswith("auc_")]
+
+
+def test_seeds_may_be_a_generator(expected):
+    assert_same(sweep(dense, data, GRID, seeds=(n for n in range(4)), epochs=2), expected)
+
+
 def test_models_that_differ_in_what_the_configuration_does_not_tell_share_nothing(programs):
     def losing(scale):
         def loss(y, y_pred):

@@ -26,7 +26,7 @@ from epochlab import (
     train,
 )
 from epochlab.training import program
-from epochlab.training.preparing import use_xla
+from epochlab.training.preparing import PARTS, use_xla
 
 CLASSES = 4
 ALL = ("train", "validation", "test")
@@ -698,6 +698,39 @@ def without_weights():
     return compiled(model)
 
 
+one_hot = replace(
+    DATA, **{f"y_{part}": np.eye(CLASSES)[getattr(DATA, f"y_{part}")] for part in PARTS.values()}
+)
+
+
+class TwoOutputs(keras.Model):
+    """A model whose loss is its own, of outputs that are not one tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.encode, self.decode = keras.layers.Dense(2), keras.layers.Dense(36)
+
+    def call(self, x):
+        code = self.encode(keras.ops.reshape(x, (-1, 36)))
+        return self.decode(code), {"code": code}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(keras.ops.square(y_pred[0] - keras.ops.reshape(x, (-1, 36))))
+
+
+def test_outputs_that_are_not_one_tensor_train():
+    model = TwoOutputs()
+    model.compile("sgd")
+    run = train(model, DATA, batch_size=20, epochs=3)
+    assert run.epochs["loss"].iloc[-1] < run.epochs["loss"].iloc[0]
+
+
+def test_labels_that_the_loss_ignores_are_no_classes():
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    ignored = replace(DATA, y_train=np.where(np.arange(70) < 5, -1, DATA.y_train))
+    assert np.isfinite(train(build(loss=loss), ignored, **ONE_EPOCH).steps).all()
+
+
 late = np.zeros(70, "int32")
 late[-1] = CLASSES  # not among the first rows, which are tried
 ONE_EPOCH = {"epochs": 1}
@@ -734,18 +767,32 @@ untested = replace(DATA, y_test=DATA.y_test[:0])
             (
                 build,
                 replace(DATA, **{part: late}),
-                ONE_EPOCH,
+                TESTED,
                 ValueError,
-                "got 4 for labels up to 4",
+                f"labels from 0 to 3, as the model has 4 outputs; got 0 to 4 in {part}",
             )
-            for part in ("y_train", "y_validation")
+            for part in ("y_train", "y_validation", "y_test")
+        ),
+        (
+            build,
+            replace(DATA, y_test=-late),
+            TESTED,
+            ValueError,
+            "from 0 to 3.*got -4 to 0 in y_te",
+        ),
+        (
+            lambda: build(loss="categorical_crossentropy", metrics=[keras.metrics.F1Score()]),
+            one_hot,
+            ONE_EPOCH,
+            ValueError,
+            "metrics of one number each; f1_score has 4",
         ),
         (
             lambda: build(loss=keras.losses.SparseCategoricalCrossentropy(name="ce")),
             replace(DATA, y_train=late),
             ONE_EPOCH,
             ValueError,
-            "model must have an output for each class",
+            "as the model has 4 outputs",
         ),
         *(
             (build, replace(DATA, **{part: short}), ONE_EPOCH, ValueError, message)

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from .._arguments import instance
-from .._keras import excludes_from_weight_decay, flatten_layers
+from .._keras import excludes_from_weight_decay, flatten_layers, names_from_the_start
 from ..data.loading import Data
 from .digests import data_digest
 from .machine import made_by
@@ -67,7 +67,7 @@ class Job:
 
     def build(self) -> keras.Model:
         """Return the model, with its weights where it takes the data."""
-        with _undisturbed(self.seed):
+        with _undisturbed(self.seed), names_from_the_start():
             model = self.build_model(**{key: self.point[key] for key in self.model_keys})
             instance("what build_model returns", model, keras.Model, "a keras.Model")
             # train says why, where a model does not take the data.
@@ -200,7 +200,7 @@ def _program_key(model: keras.Model, data: Data, batch_size: int | None) -> str 
     if not (model.built and model.compiled and _is_known(model, config)):
         return None
     optimizer = config["compile_config"]["optimizer"]["config"]
-    if isinstance(optimizer["learning_rate"], float):  # a variable, not a part of the program
+    if isinstance(optimizer.get("learning_rate"), float):  # a variable, not a part of the program
         del optimizer["learning_rate"]
     sizes = [len(data.x_train), len(data.x_validation), len(data.x_test)]
     return json.dumps([config, batch_size, data.x_train.shape, sizes])

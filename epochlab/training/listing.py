@@ -62,11 +62,11 @@ def list_jobs(
     if not isinstance(data, Data):
         _check_call("data", data, (0,), taken[1])
 
-    sweep_id, jobs = uuid4().hex, []
+    sweep_id, jobs, seed_list = uuid4().hex, [], _seeds(seeds)
     for number, choice in enumerate(itertools.product(*map(enumerate, values.values()))):
         point = {key: value for key, (_, value) in zip(values, choice, strict=True)}
         indices = tuple(i for key, (i, _) in zip(values, choice, strict=True) if key in taken[1])
-        for i, seed in enumerate(_seeds(seeds)):
+        for i, seed in enumerate(seed_list):
             jobs.append(
                 Job(
                     build_model,

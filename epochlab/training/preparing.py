@@ -13,12 +13,16 @@ from ..steps import TrainingPlan
 from ..stopping.following import Rule, check_mode, check_rule
 from ..stopping.recorders import check_train_step
 
+PARTS = {"": "train", "val_": "validation", "test_": "test"}
+Parts = dict[str, tuple[np.ndarray, np.ndarray]]
 
-def check_parts(data: Data, evaluate_test: bool) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+
+def check_parts(data: Data, evaluate_test: bool) -> Parts:
     """Return rows and labels by the prefix that their measures have."""
-    names = {"": "train", "val_": "validation"} | ({"test_": "test"} if evaluate_test else {})
     parts = {}
-    for prefix, name in names.items():
+    for prefix, name in PARTS.items():
+        if prefix == "test_" and not evaluate_test:
+            continue
         x, y = parts[prefix] = getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
         if len(x) != len(y) or not len(x):
             raise ValueError(
@@ -28,15 +32,15 @@ def check_parts(data: Data, evaluate_test: bool) -> dict[str, tuple[np.ndarray, 
     return parts
 
 
-def check_model(model: keras.Model, data: Data) -> int:
+def check_model(model: keras.Model, data: Data) -> int | None:
     """Try two rows, so that what does not fit is named here and not deep inside a graph.
 
-    Returns how many outputs there are for a row.
+    Returns how many classes the model has, if its labels are numbers of classes.
     """
     x, y = data.x_train[:2], data.y_train[:2]
     try:
         y_pred = model(x, training=False)
-        model.test_step((x, y))  # the loss and every metric
+        measured = model.test_step((x, y))  # the loss and every metric
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
@@ -45,16 +49,24 @@ def check_model(model: keras.Model, data: Data) -> int:
         ) from error
     if not model.trainable_variables:
         raise ValueError("model must have weights to train; got none that are trainable.")
-    return y_pred.shape[-1]
-
-
-def check_labels(model: keras.Model, data: Data, n_outputs: int) -> None:
-    if "sparse" in str(model.loss).lower():  # a name, a function, or an object that shows it
-        largest = max(data.y_train.max(), data.y_validation.max())
-        if largest >= n_outputs:
+    for name, value in measured.items():
+        if np.ndim(value):
             raise ValueError(
-                f"model must have an output for each class; got {n_outputs} for labels up to "
-                f"{largest}."
+                f"model must have metrics of one number each; {name} has {np.size(value)}. Give it "
+                'an average, as in F1Score(average="macro").'
+            )
+    # The loss is a name, a function, or an object that shows it.
+    sparse = "sparse" in str(model.loss).lower() and hasattr(y_pred, "shape")
+    all_count = getattr(model.loss, "ignore_class", None) is None
+    return y_pred.shape[-1] if sparse and all_count else None
+
+
+def check_labels(parts: Parts, n_classes: int) -> None:
+    for prefix, (_, y) in parts.items():
+        if y.min() < 0 or y.max() >= n_classes:
+            raise ValueError(
+                f"data must have labels from 0 to {n_classes - 1}, as the model has {n_classes} "
+                f"outputs; got {y.min()} to {y.max()} in y_{PARTS[prefix]}."
             )
 
 

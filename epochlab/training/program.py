@@ -10,7 +10,7 @@ import tensorflow as tf
 from .._keras import loss_tracker, omit_tracing_warning
 from ..data.loading import Data
 from ..steps import TrainingPlan
-from .preparing import check_labels, check_model, use_xla
+from .preparing import Parts, check_labels, check_model, use_xla
 
 # Arrays of indices, a row per batch, each with the first row to run and the one after the last.
 Batches = list[tuple[np.ndarray, int, int]]
@@ -23,7 +23,7 @@ class Program:
     def __init__(self, model: keras.Model, jit_compile: bool | str, xla: bool) -> None:
         # A proxy, because a reference would keep the model, and its entry in _programs, alive.
         self.model, self.jit_compile, self.parts = proxy(model), jit_compile, _parts(model)
-        self.n_outputs: dict[object, int] = {}  # by the shapes and types of data that it takes
+        self.n_classes: dict[object, int | None] = {}  # by shapes and types of data that it takes
         self.optimizer = model.optimizer
         self.variables = list(model.trainable_variables)
         self.optimizer.build(self.variables)
@@ -113,16 +113,17 @@ def _parts(model: keras.Model) -> list[object]:
 _programs: WeakKeyDictionary[keras.Model, Program] = WeakKeyDictionary()
 
 
-def program_of(model: keras.Model, data: Data, jit_compile: bool | str) -> Program:
+def program_of(model: keras.Model, data: Data, parts: Parts, jit_compile: bool | str) -> Program:
     """Return the model's program, compiled before if nothing changed since."""
     kind = tuple((array.shape[1:], array.dtype) for array in (data.x_train, data.y_train))
     program = _programs.get(model)
     if program is None or not program.is_current(model, jit_compile):
-        n_outputs = check_model(model, data)
+        n_classes = check_model(model, data)
         xla = use_xla(model, data.x_train, jit_compile)
         program = _programs[model] = Program(model, jit_compile, xla)
-        program.n_outputs[kind] = n_outputs
-    elif kind not in program.n_outputs:
-        program.n_outputs[kind] = check_model(model, data)
-    check_labels(model, data, program.n_outputs[kind])
+        program.n_classes[kind] = n_classes
+    elif kind not in program.n_classes:
+        program.n_classes[kind] = check_model(model, data)
+    if (known := program.n_classes[kind]) is not None:
+        check_labels(parts, known)
     return program

@@ -109,7 +109,7 @@ def train(
     check_jit_compile(jit_compile)
     parts = check_parts(data, evaluate_test)
     with _ctrl_c_held() as let_ctrl_c_through:
-        program = program_of(model, data, jit_compile)
+        program = program_of(model, data, parts, jit_compile)
         if rule is not None:
             check_rule_of(rule, monitor, model, validate_every)
 
