@@ -89,14 +89,13 @@ class StateFile:
             model.optimizer.build(model.trainable_variables)
         self._check_same(header, {"model": _describe(model)})
         for name, variables in _variables(model).items():
-            for variable, value in zip(variables, _numbered(arrays, name), strict=True):
-                # Of a bfloat16, a file of NumPy's has the bytes alone.
-                variable.assign(value.view(variable.dtype) if value.dtype.kind == "V" else value)
+            for variable, value in zip(variables, _numbered(arrays, name, variables), strict=True):
+                variable.assign(value)
         stopping._direction = header["direction"]
         for epoch, logs in header["rows"]:
             stopping.__dict__.update(stopping._after(epoch, logs))
             stopping._appeared |= stopping.monitor in logs
-        stopping.best_weights = _numbered(arrays, "best") or None
+        stopping.best_weights = _numbered(arrays, "best", model.weights) or None
         self._saved = None
 
     def commit(self, stopping: "EarlyStopping") -> None:
@@ -165,6 +164,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, arrays
 
 
-def _numbered(arrays: dict[str, np.ndarray], name: str) -> list[np.ndarray]:
-    count = sum(re.fullmatch(rf"{name}\d+", key) is not None for key in arrays)
-    return [arrays[f"{name}{i}"] for i in range(count)]
+def _numbered(
+    arrays: dict[str, np.ndarray], name: str, variables: list[keras.Variable]
+) -> list[np.ndarray]:
+    """Return what was kept of the variables under a name, which may be nothing."""
+    if f"{name}0" not in arrays:
+        return []
+    kept = [(arrays[f"{name}{i}"], variable.dtype) for i, variable in enumerate(variables)]
+    # Of a bfloat16, a file of NumPy's has the bytes alone.
+    return [value.view(dtype) if value.dtype.kind == "V" else value for value, dtype in kept]
