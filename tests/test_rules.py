@@ -72,6 +72,15 @@ def test_a_rule_may_answer_for_all_curves_at_once():
     ]
 
 
+def test_a_mode_that_is_neither_min_nor_max_is_refused():
+    class Lowest(Rule):
+        mode = "lowest"
+
+    for use in (AnyOf, lambda rule: EarlyStopping(rule=rule), lambda rule: replay([0.5], rule)):
+        with pytest.raises(ValueError, match='mode of Lowest must be "min" or "max"; got .lowest'):
+            use(Lowest())
+
+
 @pytest.mark.parametrize("answer", [None, 1, np.array([0.5]), "yes"])
 def test_an_answer_that_is_neither_yes_nor_no_is_refused(answer):
     class Wrong(Rule):
@@ -200,6 +209,22 @@ def test_combinations_follow_as_their_rules_do():
         assert astuple(replay(curve, rule)) == ("criterion", 3, 2, 0, 1.0, 0)
     with pytest.raises(ValueError, match="must agree on improves"):
         AnyOf(HalfAgain(), Target(0.1))
+
+    class Relative(HalfAgain):
+        def __init__(self, factor, **others):
+            self.__dict__ |= {"factor": factor, **others}
+
+        def improves(self, values, than):
+            return values < self.factor * than
+
+    class Never(Relative):
+        def stops(self, state):
+            return False
+
+    rule = AnyOf(Relative(np.float64(0.9), width=1), Warmup(Never(0.9), 1))
+    assert replay(curve, rule) == replay(curve, Relative(0.9))
+    with pytest.raises(ValueError, match=r"agree on improves.*factor=0.9\).*factor=0.01\)"):
+        AnyOf(Relative(0.9), Relative(0.01))
 
 
 def test_combinations_are_values_that_show_themselves():

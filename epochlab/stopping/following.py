@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from packaging.version import Version
 
-from .._arguments import instance
+from .._arguments import choice, instance
 
 
 class StopReason(StrEnum):
@@ -241,8 +241,9 @@ def report(state: State, reason: StopReason, stopped: int | None, restored: bool
 
 
 def check_rule(rule: Any) -> None:
-    """Raise `TypeError` for what is no rule, a rule's class included."""
+    """Raise for what is no rule, a rule's class included, and for one of an unknown mode."""
     instance("rule", rule, Rule, "a rule such as Patience(5)")
+    choice(f"mode of {type(rule).__name__}", rule.mode, "min", "max")
 
 
 def check_mode(rule: Rule, monitor: str, mode: str | None) -> None:

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import KW_ONLY, dataclass
 from functools import reduce
+from inspect import ismethod
 from operator import or_
 
 import numpy as np
@@ -185,6 +186,8 @@ class AnyOf(Rule):
 
     They share one best epoch and one wait. So they must agree on `mode`, `min_delta`, `baseline`,
     `start_from_epoch` and `check_finite`, those that a rule cannot set being 0, `None` and `True`.
+    Rules with an `improves` or `resets_wait` of their own must have the same one, and the same
+    values of the attributes that both have.
 
     Raises `ValueError` for no rules and for rules that do not agree, `TypeError` for what is no
     rule.
@@ -255,14 +258,24 @@ def _share(combined: Rule, rules: tuple[Rule, ...]) -> None:
     for name in (*_SHARED, "improves", "resets_wait"):
         first, *others = (getattr(rule, name) for rule in rules)
         for rule, other in zip(rules[1:], others, strict=True):
-            if getattr(other, "__func__", other) != getattr(first, "__func__", first):
+            if not _agree(first, other):
                 raise ValueError(
                     f"the rules of AnyOf must agree on {name}, since they share one best epoch; "
                     f"got {first!r} of {rules[0]} and {other!r} of {rule}."
                 )
         object.__setattr__(combined, name, first)
-    needs = any(rule.needs_train_values for rule in rules)
-    object.__setattr__(combined, "needs_train_values", needs)
+    object.__setattr__(combined, "needs_train_values", any(r.needs_train_values for r in rules))
+
+
+def _agree(one: object, other: object) -> bool:
+    """Whether two rules' values of an attribute, or methods of theirs, come to the same."""
+    if not (ismethod(one) and ismethod(other)):
+        return bool(one == other)
+    same = one.__func__ is other.__func__
+    if same and one.__func__ not in (Rule.improves, Rule.resets_wait):
+        mine, theirs = vars(one.__self__), vars(other.__self__)
+        same = all(np.array_equal(mine[n], theirs[n]) for n in mine.keys() & theirs.keys())
+    return same
 
 
 def _generalization_loss(rule: Rule, state: State) -> np.ndarray:
