@@ -595,6 +595,17 @@ def test_ctrl_c_goes_on_later_and_epochs_may_grow(tmp_path, uninterrupted):
     check_same(model, history, report, uninterrupted)
 
 
+def test_a_run_that_another_callback_has_ended_does_not_go_on(tmp_path):
+    model = regularized()
+    stop = at(1, lambda: setattr(model, "stop_training", True))
+    ended = fit_state(model, tmp_path, callbacks=[stop])
+    assert (ended[1].reason, ended[1].epochs_run) == (StopReason.OTHER, 2)
+    before = (tmp_path / "state.npz").read_bytes()
+    again = regularized()  # as in a new process
+    check_same(again, *fit_state(again, tmp_path, callbacks=[stop]), (model, *ended))
+    assert (tmp_path / "state.npz").read_bytes() == before
+
+
 @pytest.mark.slow
 def test_a_model_that_is_not_built_goes_on(tmp_path):
     whole = sequential()

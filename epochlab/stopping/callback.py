@@ -47,8 +47,8 @@ class EarlyStopping(keras.callbacks.Callback):
     `fit_interruptible` goes on after the last whole epoch, to the same end. The weights come out
     the same, too, where the order of samples does not depend on the process: `shuffle=False`, or
     an order seeded by the epoch. Other callbacks begin anew (of `ReduceLROnPlateau`, only the
-    learning rate that it has set is kept, not its wait). A second process is refused as long as
-    the first one runs.
+    learning rate that it has set is kept, not its wait), but a run that one of them has ended has
+    ended. A second process is refused as long as the first one runs.
 
     Raises `ValueError` for a `rule` beside what belongs into it, and for a `state_path` that is a
     file; when training begins for a rule whose mode is not the metric's, and for a state that is

@@ -92,6 +92,7 @@ class StateFile:
             for variable, value in zip(variables, _numbered(arrays, name, variables), strict=True):
                 variable.assign(value)
         stopping._direction = header["direction"]
+        model.stop_training = header["stopped"]
         for epoch, logs in header["rows"]:
             stopping.__dict__.update(stopping._after(epoch, logs))
             stopping._appeared |= stopping.monitor in logs
@@ -105,7 +106,8 @@ class StateFile:
             "model": _describe(stopping.model),
             "rows": stopping._rows,
             "direction": stopping._direction,
-            "stopped": stopping._stopped,
+            # By the rule, or by a callback before.
+            "stopped": stopping._stopped or bool(getattr(stopping.model, "stop_training", False)),
         }
         text = json.dumps(header, default=lambda array: np.asarray(array).tolist())
         arrays: dict[str, Any] = {"header": np.frombuffer(text.encode(), np.uint8)}
