@@ -4,7 +4,9 @@ import json
 import os
 import random
 import re
+import sys
 import time
+import types
 from functools import partial
 
 import keras
@@ -340,6 +342,58 @@ def test_the_digest_of_code_is_of_what_it_does_and_not_of_its_layout(tmp_path, c
     assert (digests[0] == digests[1]) is same
     # In all versions of Python, or else no later one reads what this one has recorded.
     assert digests[0] == "build_model 6ce36d391b28cf7e"
+
+
+VALUES = {
+    "a namespace": "from types import SimpleNamespace\nWIDTH = SimpleNamespace(width={})",
+    "an object": "class C:\n    def __init__(self):\n        self.width = {}\nWIDTH = C()",
+    "a dataclass": "from dataclasses import dataclass\n@dataclass(frozen=True, order=True)\n"
+    "class C:\n    width: int = 1\nWIDTH = C({})",
+    "its default": "from dataclasses import dataclass, field\n@dataclass\n"
+    "class C:\n    width: list = field(default_factory=lambda: [{}])\nWIDTH = C",
+    "a path": "from pathlib import Path\nWIDTH = Path(__file__).parent / 'of_{}.npz'",
+    "NumPy's": "import numpy as np\nWIDTH = np.int64({})",
+    "a set": "WIDTH = {{{}, 'a', 'b', 'c'}}",
+    "an Enum": "from enum import Enum\nclass C(Enum):\n    A = 4\n    B = 8\nWIDTH = C({})",
+    "a property": "class C:\n    @property\n    def width(self):\n        return {}\nWIDTH = C()",
+    "a variable": "import keras\nWIDTH = keras.Variable({}.0)",
+    "a decorator": "import functools\ndef wide(function):\n    @functools.wraps(function)\n"
+    "    def wrapper():\n        return {}\n    return wrapper\n@wide\ndef WIDTH():\n    pass",
+}
+
+
+@pytest.fixture
+def built_with(tmp_path, monkeypatch):
+    """Write a module in a folder of its own, and return its `build_model`."""
+
+    def build(folder, text):
+        path = tmp_path / folder / "models.py"
+        path.parent.mkdir()
+        path.write_text(text + "\ndef build_model():\n    return WIDTH\n")
+        module = types.ModuleType("models")
+        module.__file__ = str(path)
+        monkeypatch.setitem(sys.modules, "models", module)
+        exec(compile(path.read_text(), path, "exec"), vars(module))
+        return module.build_model
+
+    return build
+
+
+@pytest.mark.parametrize("text", VALUES.values(), ids=VALUES)
+def test_the_digest_of_code_is_of_the_values_that_it_uses(built_with, text):
+    first, other, again = (
+        code_digest("build_model", built_with(folder, text.format(value)))
+        for folder, value in (("first", 4), ("other", 8), ("again", 4))
+    )
+    assert first == again != other
+
+
+def test_what_cannot_be_told_from_others_is_refused_but_not_what_is_the_process_s(built_with):
+    build_model = built_with("refused", "WIDTH = (i for i in [4])")
+    with pytest.raises(ValueError, match="build_model must use values .* pickle 'generator'"):
+        code_digest("build_model", build_model)
+    lock = built_with("known", "import threading\nWIDTH = threading.Lock()")
+    assert code_digest("build_model", lock) == "build_model c090a41a45943e32"
 
 
 class Subclass(keras.Model):

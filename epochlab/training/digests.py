@@ -4,17 +4,23 @@ The digest of code must outlive this version of Python and of Keras, since recor
 years. So it is taken from the syntax tree, without comments, docstrings, annotations and layout,
 and neither from bytecode nor from a model's configuration: those change with each release. It
 follows what a function uses within its own module and stops at what it imports, which is named
-only: otherwise each repair of a download would make old records stale.
+only: otherwise each repair of a download would make old records stale. Of any other object it takes
+what `pickle` would keep.
 """
 
 import ast
+import copyreg
 import dis
 import functools
 import hashlib
 import inspect
 import json
+import sys
 import types
 from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path, PurePath
+from pickle import PicklingError
 from typing import Any
 
 import numpy as np
@@ -23,6 +29,8 @@ from ..data.loading import Data
 
 _PARTS = ("x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test")
 _NO_MATTER = {"ctx", "kind", "type_comment", "type_params", "annotation", "returns"}
+# Objects of these modules are the process's, as locks and the environment.
+_WITHOUT_VALUE = {"_abc", "_contextvars", "_thread", "logging", "os", "threading"}
 
 
 def data_digest(data: Data) -> str:
@@ -38,15 +46,22 @@ def data_digest(data: Data) -> str:
 def code_digest(name: str, function: Callable[..., Any]) -> str:
     """Return the function's name and a digest of its code and of all that it uses in its module.
 
-    Raises `ValueError` naming the argument `name` where Python does not know the source.
+    Raises `ValueError` naming the argument `name` where Python does not know the source, and where
+    the code uses an object that cannot be told from others.
     """
     root = _function_of(function)
     try:
-        described = _describe(function, getattr(root, "__module__", None), set())
+        described = _describe(function, getattr(root, "__module__", None), {})
+    except (PicklingError, RecursionError) as error:
+        found = error if isinstance(error, PicklingError) else "what is nested too deeply"
+        raise ValueError(
+            f"{name} must use values that a digest can tell from others, as numbers, strings, "
+            f"arrays and what pickle takes; got {function!r}, which uses {found}."
+        ) from error
     except (OSError, TypeError, SyntaxError) as error:
         raise ValueError(
-            f"{name} must be written in a file or a notebook to be kept in a record, which holds "
-            f"a digest of its code; got {function!r}: {error}."
+            f"{name} must be written in a file or a notebook to be kept with a digest of its "
+            f"code; got {function!r}: {error}."
         ) from error
     text = json.dumps(described, sort_keys=True)
     title = getattr(root, "__name__", type(root).__name__)
@@ -59,45 +74,133 @@ def _function_of(function: Any) -> Any:
     return inspect.unwrap(function)
 
 
-def _describe(value: Any, module: str | None, seen: set[int]) -> Any:
-    """Return what stands for a value in JSON: of code in `module` all, of other things a name."""
+def _describe(value: Any, module: str | None, seen: dict[int, Any]) -> Any:
+    """Return what stands for a value in JSON: of code in `module` all, of other things a name.
+
+    `seen` has what was met before by its id; a class is `None` there while its members are told.
+    """
+
+    def each(*parts: Any) -> list[Any]:
+        return [_describe(part, module, seen) for part in parts]
+
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
-        return [_describe(part, module, seen) for part in value]
-    if isinstance(value, dict):
+        return each(*value)
+    if isinstance(value, (dict, types.MappingProxyType)):
         return {str(key): _describe(part, module, seen) for key, part in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return ["set", *sorted(each(*value), key=json.dumps)]  # the same in each process
+    if isinstance(value, (bytes, bytearray)):
+        return ["bytes", value.hex()]
+    if isinstance(value, PurePath):
+        return _portable(value, module)
     if isinstance(value, functools.partial):
-        return [_describe(part, module, seen) for part in (value.func, value.args, value.keywords)]
+        return each(value.func, value.args, value.keywords)
     if isinstance(value, Data):
         return data_digest(value)
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, np.generic)):
+        if value.dtype.hasobject:  # its bytes are addresses
+            return [str(value.dtype), value.shape, *each(value.tolist())]
         return [str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
     if inspect.ismethod(value):
-        return [_describe(part, module, seen) for part in (value.__func__, type(value.__self__))]
-    value = inspect.unwrap(value) if callable(value) else value
+        owner = value.__self__
+        if inspect.isclass(owner):
+            return each(value.__func__, owner)
+        told = _values(owner) if type(owner).__module__ == module else None
+        return each(value.__func__, type(owner), *([] if told is None else [told]))
+    if callable(value):  # what other modules have put around it is named in its decorators
+        value = inspect.unwrap(value, stop=lambda part: module == _home(part))
     if not (inspect.isfunction(value) or inspect.isclass(value)):
         if inspect.ismodule(value) or inspect.isbuiltin(value):
             return value.__name__
-        config = value.get_config() if hasattr(value, "get_config") else None  # Keras's objects
-        return [_describe(part, module, seen) for part in (type(value), config)]
-    if value.__module__ != module:
+        if id(value) in seen:
+            return f"object {list(seen).index(id(value))}"
+        kind = type(value)
+        if isinstance(value, Enum):  # its class has the values
+            return each(kind, value.name if seen.get(id(kind), kind) else None)
+        if hasattr(value, "get_config"):  # Keras's objects
+            return each(kind, value.get_config())
+        if hasattr(kind, "numpy"):  # tensors, and variables whose names depend on others before
+            return each(kind, value.numpy())
+        if isinstance(value, (property, functools.cached_property, classmethod)):
+            names = ("fget", "fset", "fdel", "func", "__func__")
+            functions = [getattr(value, name, None) for name in names]
+            return each(kind, [part for part in functions if _is_own(part, module)] or None)
+        named = inspect.isdatadescriptor(value) and kind.__module__ != module  # as a class has them
+        told = None if named else _values(value)
+        if told is not None:
+            seen[id(value)] = value
+        return each(kind, told)
+    if not _is_own(value, module):
         # Not the whole path: libraries move their modules. And Keras makes a base a Functional when
         # a class is first called with inputs and outputs.
         name = f"{value.__module__.partition('.')[0]}.{value.__qualname__}"
         return name.replace("keras.Functional", "keras.Model")
     if id(value) in seen:
         return value.__qualname__.rpartition(".")[2]
-    seen.add(id(value))
+    seen[id(value)] = None
     parts = _function_parts(value) if inspect.isfunction(value) else _class_parts(value)
-    return {key: _describe(part, module, seen) for key, part in parts}
+    described = {key: _describe(part, module, seen) for key, part in parts}
+    seen[id(value)] = value
+    return described
+
+
+def _is_own(value: Any, module: str | None) -> bool:
+    return module in (getattr(value, "__module__", None), _home(value))
+
+
+def _home(value: Any) -> str | None:
+    """Return where the code of a function, or of an object's class, is."""
+    if inspect.isfunction(value):  # functools.wraps gives it the __module__ of another
+        return value.__globals__.get("__name__")
+    return type(value).__module__
+
+
+def _values(value: Any) -> Any:
+    """Return what `pickle` would keep of an object beside its type, `None` if that is nothing."""
+    kind = type(value)
+    if kind.__module__ in _WITHOUT_VALUE or (isinstance(value, np.dtype) and value.fields is None):
+        return None
+    reduce = copyreg.dispatch_table.get(kind)
+    try:
+        kept = reduce(value) if reduce else value.__reduce_ex__(4)
+    except Exception as error:  # whatever somebody's __reduce__ raises
+        raise PicklingError(f"{value!r:.200} ({error})") from error
+    if isinstance(kept, str):
+        return kept
+    make, given, *rest = kept
+    new = make is copyreg.__newobj__  # type: ignore[attr-defined]
+    if new and len(given) == 1 and all(part is None for part in rest):
+        return None
+    return [make, given, *rest[:1], *(list(part) for part in rest[1:3] if part is not None)]
+
+
+def _portable(path: PurePath, module: str | None) -> list[str]:
+    """Return a path as text, one beside the module as seen from there."""
+    file = getattr(sys.modules.get(module or ""), "__file__", None) or "notebook"
+    folder = Path(file).absolute().parent
+    return ["path", (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()]
 
 
 def _class_parts(kind: type) -> Iterator[tuple[str, Any]]:
     yield "bases", kind.__bases__
-    for name, member in vars(kind).items():
+    members = dict(vars(kind))
+    if fields := members.get("__dataclass_fields__"):  # what is made of them has no source
+        yield "fields", [(f.name, f.init, f.kw_only, f.default_factory) for f in fields.values()]
+        members = {name: part for name, part in members.items() if not _is_made(part)}
+    for name, member in members.items():
         if inspect.isfunction(member) or not name.startswith("__"):
             yield name, member
+
+
+def _is_made(member: Any) -> bool:
+    """Whether `dataclass` has made this method, or brought it along."""
+    if not inspect.isfunction(member):
+        return False
+    code = inspect.unwrap(member).__code__
+    made = code.co_filename == "<string>" and member.__name__.startswith("__")
+    return made or member.__module__ == "dataclasses"
 
 
 def _function_parts(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
