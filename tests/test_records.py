@@ -7,6 +7,7 @@ import re
 import sys
 import time
 import types
+from dataclasses import replace
 from functools import partial
 
 import keras
@@ -194,13 +195,46 @@ def test_other_data_are_refused_where_data_are_loaded(record):
     assert len(read(record)[1]) == 4
 
 
-@pytest.mark.parametrize("missing", [1, 40])
-def test_a_line_cut_off_is_one_run_to_make_again(record, recorded, monkeypatch, missing):
+@pytest.mark.parametrize(("missing", "again"), [(1, 0), (2, 1), (40, 1)])
+def test_a_line_cut_off_is_one_run_to_make_again(record, recorded, monkeypatch, missing, again):
     record.write_bytes(record.read_bytes()[:-missing])
     run_job, done = grid.run_job, []
     monkeypatch.setattr(grid, "run_job", lambda job: done.append(job) or run_job(job))
     assert_same(sweep(dense, data, GRID, cache=record, **ARGUMENTS), recorded[1])
-    assert len(done) == 1 and len(read(record)[1]) == 4
+    assert len(done) == again and len(read(record)[1]) == 4
+    sweep(dense, data, GRID, cache=record, seeds=3, epochs=2)
+    assert len(read(record)[1]) == 6
+
+
+@pytest.mark.parametrize("text", ['{"my": "only copy"}', '{"my": "only', "my notes", "[1, 2]", "1"])
+@pytest.mark.parametrize("before", [False, True])
+def test_what_is_no_record_or_no_run_is_refused_and_left_alone(record, text, before):
+    text = record.read_text() * before + text
+    if before and text.endswith("only"):
+        return  # may be a run's line that was cut off
+    record.write_text(text)
+    with pytest.raises(ValueError, match="cache must be a record.*runs.jsonl (is|has no header)"):
+        sweep(dense, data, GRID, cache=record, seeds=3, epochs=2)
+    assert record.read_text() == text
+
+
+def test_a_link_stays_and_what_it_leads_to_is_filled(record, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "link.jsonl"
+    link.symlink_to(record)
+    sweep(dense, data, GRID, cache=link, seeds=3, epochs=2)
+    assert link.is_symlink() and len(read(record)[1]) == 6
+
+
+def test_data_of_several_sources_are_refused_before_training(tmp_path, monkeypatch):
+    def named(seed, name):
+        return replace(data(seed), source=name)
+
+    monkeypatch.setattr(grid, "run_job", never)
+    table = {"learning_rate": [0.1], "name": ["digits", "photos"]}
+    with pytest.raises(ValueError, match="cache must be a folder, .* sources 'digits', 'photos'"):
+        sweep(dense, named, table, seeds=2, epochs=1, cache=tmp_path / "runs.jsonl")
+    assert not (tmp_path / "runs.jsonl").exists()
 
 
 @pytest.mark.parametrize(

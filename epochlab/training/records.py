@@ -41,6 +41,8 @@ class Record(Cache):
         if taken := set(_OWN) & job.point.keys():
             raise ValueError(f"grid must not have the key {taken.pop()!r}, as a record has it.")
         data = job.data
+        # Of a link what it leads to, or the file there would stay as it is.
+        path = Path(os.path.realpath(path))
         self.path, self._end, self._written = path, 0, False
         self._stamp: tuple[int, ...] = ()
         self._lock, self._turn = FileLock(f"{path}.lock"), threading.Lock()  # processes; threads
@@ -82,8 +84,8 @@ class Record(Cache):
             if place := makers.index(result["made_by"]):
                 run["made_by"] = place
             run = self.runs.setdefault(self._id(run), run)
-            # Without a stamp there is no file, or no more.
-            self._append(run) if known and self._stamp else self._write_all()
+            # Without a stamp there is no file, or no more; without an end, the last line has none.
+            self._append(run) if known and self._stamp and self._end else self._write_all()
             self._written = True
         return self._result(run)
 
@@ -91,7 +93,14 @@ class Record(Cache):
         if not missing:
             return
         with lock:
-            self._check_source(missing[0].load().source)
+            each = {job.data_id[:-1]: job for job in reversed(missing)}.values()
+            sources = sorted({job.load().source for job in each})
+            if len(sources) > 1:
+                raise ValueError(
+                    "cache must be a folder, or a record for each source of data, as a record is "
+                    f"of one; got the sources {', '.join(map(repr, sources))}."
+                )
+            self._check_source(sources[0])
             for job in {job.data_id[:-1]: job for job in reversed(kept)}.values():
                 run = self.runs[self._id(self._begun(job))]
                 found = job.identity()["data"]
@@ -160,8 +169,15 @@ class Record(Cache):
         if stamp == self._stamp:
             return
         content = self.path.read_bytes()
-        self._end = content.rfind(b"\n") + 1  # what follows was cut off, or is being written
-        lines = content[: self._end].splitlines()
+        *lines, last = content.split(b"\n")
+        self._end = len(content) - len(last)
+        if last and not _is_begun(last):  # an editor took its newline away
+            lines, self._end = [*lines, last], 0
+        if content and not lines:
+            raise ValueError(
+                f"cache must be a record, or a file that is not there yet; {self.path} has no "
+                f"header, but {content[:80]!r}."
+            )
         runs: dict[str, dict[str, Any]] = {}
         for number, line in enumerate(lines, 1):
             try:
@@ -210,6 +226,15 @@ class Record(Cache):
 
 def _line(content: dict[str, Any]) -> bytes:
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def _is_begun(line: bytes) -> bool:
+    """Whether a line without its end was cut off, or is being written."""
+    try:
+        json.loads(line)
+    except ValueError:
+        return line.startswith(b"{")
+    return False
 
 
 def _short(value: float) -> float:
