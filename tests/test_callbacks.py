@@ -21,6 +21,7 @@ from epochlab import (
     GeneralizationLoss,
     Patience,
     ProgressQuotient,
+    Rule,
     StopReason,
     SuccessiveIncreases,
     Target,
@@ -714,6 +715,19 @@ def test_a_state_of_something_else_is_refused_and_left_alone(state):
             regularized().fit(X, Y, epochs=4, callbacks=[stopping], **PLAIN, **VALIDATION)
     assert (state / "state.npz").read_bytes() == before
     assert files(state) == ["state.lock", "state.npz"]
+
+
+def test_another_rule_of_the_same_text_is_refused(tmp_path):
+    def own(epochs_run):
+        class Own(Rule):
+            def stops(self, state):
+                return state.epochs_run >= epochs_run
+
+        return EarlyStopping("loss", rule=Own(), state_path=tmp_path)
+
+    fit_interruptible(sequential(), X, Y, epochs=1, callbacks=[own(7)], **PLAIN)
+    with pytest.raises(ValueError, match="state of the same rule, .* 'Own.. Own .*, this run 'Own"):
+        fit_interruptible(sequential(), X, Y, epochs=2, callbacks=[own(4)], **PLAIN)
 
 
 @pytest.mark.slow

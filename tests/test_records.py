@@ -17,9 +17,9 @@ import pytest
 from helpers import PROCESSES
 from keras import layers
 
-from epochlab import Patience, load_data, sweep
+from epochlab import AnyOf, Patience, Target, Warmup, load_data, sweep
 from epochlab.training import grid, records
-from epochlab.training.digests import code_digest, data_digest
+from epochlab.training.digests import code_digest, data_digest, rule_text
 
 GRID = {"learning_rate": [0.05, 0.2], "batch_size": [64]}
 
@@ -428,6 +428,53 @@ def test_what_cannot_be_told_from_others_is_refused_but_not_what_is_the_process_
         code_digest("build_model", build_model)
     lock = built_with("known", "import threading\nWIDTH = threading.Lock()")
     assert code_digest("build_model", lock) == "build_model c090a41a45943e32"
+
+
+RULE = """
+from dataclasses import dataclass
+from epochlab import Rule
+
+@dataclass(frozen=True)
+class Own(Rule):
+    n: int = 3
+    def stops(self, state):
+        return state.epochs_run >= self.n{more}
+"""
+
+
+def test_a_rule_of_ones_own_is_told_by_its_code_too_and_the_packages_by_their_text(built_with):
+    def own(folder, more):
+        built_with(folder, RULE.format(more=more) + "WIDTH = 1")
+        return sys.modules["models"].Own()
+
+    first, other, again = (own(str(i), more) for i, more in enumerate(("", " + 1", "")))
+    assert repr(first) == repr(other) and rule_text(first) == rule_text(again) != rule_text(other)
+    combined = [rule_text(AnyOf(Warmup(rule, 2), Target(0.5))) for rule in (first, other)]
+    assert combined[0] != combined[1] and combined[0].startswith("AnyOf(Warmup(rule=Own(")
+    assert (
+        rule_text(AnyOf(Patience(2), Target(0.5)))
+        == "AnyOf(Patience(patience=2), Target(value=0.5))"
+    )
+
+
+def test_another_rule_of_the_same_text_is_refused_by_all_that_keep_runs(built_with, tmp_path):
+    def own(folder, more):
+        built_with(folder, RULE.format(more=more) + "WIDTH = 1")
+        return sys.modules["models"].Own()
+
+    first, other = own("first", ""), own("other", " + 1")
+    for cache in (tmp_path / "runs.jsonl", tmp_path / "folder"):
+        arguments = {"seeds": 1, "epochs": 5, "cache": cache}
+        runs = sweep(dense, data, GRID, rule=first, **arguments)
+        assert runs["epochs"].tolist() == [3, 3]
+        if cache.suffix:
+            with pytest.raises(
+                ValueError, match="cache must be a record of the same .*settings.rule"
+            ):
+                sweep(dense, data, GRID, rule=other, **arguments)
+        else:
+            runs = sweep(dense, data, GRID, rule=other, **arguments)
+            assert runs["epochs"].tolist() == [4, 4]
 
 
 class Subclass(keras.Model):

@@ -12,6 +12,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from .. import _arguments, _files
+from ..training.digests import rule_text
 
 if TYPE_CHECKING:
     from .callback import EarlyStopping
@@ -71,6 +72,7 @@ class StateFile:
     def begin(self, stopping: "EarlyStopping") -> None:
         """Put what was opened into the callback and its model, or begin a new state."""
         if self._saved is None:
+            rule_text(stopping._rule)  # before the first epoch, as it may refuse
             self.acquire()
             if self.path.exists():
                 self.release()
@@ -133,7 +135,7 @@ def _variables(model: keras.Model) -> dict[str, list[keras.Variable]]:
 
 def _settings(stopping: "EarlyStopping") -> dict[str, Any]:
     names = ("monitor", "restore_best_weights", *stopping._OF_A_RULE)
-    return {"rule": repr(stopping._rule)} | {name: getattr(stopping, name) for name in names}
+    return {"rule": rule_text(stopping._rule)} | {name: getattr(stopping, name) for name in names}
 
 
 def _describe(model: keras.Model) -> list[str]:

@@ -26,7 +26,9 @@ from typing import Any
 import numpy as np
 
 from ..data.loading import Data
+from ..stopping.following import Rule
 
+_HERE = __name__.partition(".")[0]
 _PARTS = ("x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test")
 _NO_MATTER = {"ctx", "kind", "type_comment", "type_params", "annotation", "returns"}
 # Objects of these modules are the process's, as locks and the environment.
@@ -66,6 +68,27 @@ def code_digest(name: str, function: Callable[..., Any]) -> str:
     text = json.dumps(described, sort_keys=True)
     title = getattr(root, "__name__", type(root).__name__)
     return f"{title} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def rule_text(rule: Rule | None) -> str:
+    """Return a rule's text, and the digest of each class in it that is not this package's."""
+    own = [_class_digest(kind) for kind in _kinds(rule) if kind.__module__.split(".")[0] != _HERE]
+    return " ".join([repr(rule), *own])
+
+
+def _kinds(value: Any) -> Iterator[type]:
+    """Return the class of a rule and those of the rules that it combines."""
+    if isinstance(value, Rule):
+        yield type(value)
+        value = [*vars(value).values()]
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _kinds(part)
+
+
+@functools.cache  # as it was when it was first used: the file may be edited while a run goes on
+def _class_digest(kind: type) -> str:
+    return code_digest("rule", kind)
 
 
 def _function_of(function: Any) -> Any:

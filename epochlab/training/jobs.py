@@ -17,7 +17,7 @@ import numpy as np
 from .._arguments import instance
 from .._keras import excludes_from_weight_decay, flatten_layers, names_from_the_start
 from ..data.loading import Data
-from .digests import data_digest
+from .digests import data_digest, rule_text
 from .machine import made_by
 from .run import train
 
@@ -44,7 +44,8 @@ class Job:
         settings = {"settings": self.point | self.training, "seed": self.seed}
         settings["curves"] = self.curves
         if self.stopping:
-            settings["stopping"] = {name: repr(value) for name, value in self.stopping.items()}
+            rule, monitor = self.stopping["rule"], self.stopping["monitor"]
+            settings["stopping"] = {"rule": rule_text(rule), "monitor": repr(monitor)}
         try:
             return json.loads(json.dumps(settings))
         except TypeError as error:

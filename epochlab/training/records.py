@@ -24,7 +24,7 @@ from filelock import FileLock
 from .._arguments import instance
 from .._files import check_same, naming, write
 from ..data.loading import Data
-from .digests import code_digest, data_digest
+from .digests import code_digest, data_digest, rule_text
 from .folders import Cache, check_result
 from .jobs import Job, lock
 
@@ -40,7 +40,9 @@ class Record(Cache):
     def __init__(self, path: Path, job: Job) -> None:
         if taken := set(_OWN) & job.point.keys():
             raise ValueError(f"grid must not have the key {taken.pop()!r}, as a record has it.")
-        data = job.data
+        data, stopping = job.data, job.stopping
+        if stopping:
+            stopping = stopping | {"rule": rule_text(stopping["rule"])}
         # Of a link what it leads to, or the file there would stay as it is.
         path = Path(os.path.realpath(path))
         self.path, self._end, self._written = path, 0, False
@@ -50,7 +52,7 @@ class Record(Cache):
             "keys": sorted(job.point),
             "build_model": code_digest("build_model", job.build_model),
             "data": data_digest(data)[:16] if isinstance(data, Data) else code_digest("data", data),
-            "settings": {"curves": job.curves} | {k: str(v) for k, v in job.stopping.items()},
+            "settings": {"curves": job.curves} | stopping,
             "made_by": [],
         }
         self.runs: dict[str, dict[str, Any]] = {}  # as in the file, by what tells them apart
