@@ -529,6 +529,50 @@ def test_a_cache_of_something_else_is_refused_and_left_alone(tmp_path):
         sweep(dense, data, {"learning_rate": rates}, seeds=1, steps=2, cache=tmp_path)
 
 
+OWN = """
+import keras
+
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.flatten, self.dense = keras.layers.Flatten(), keras.layers.Dense(10)
+
+    def call(self, x):
+        return {call}
+
+def loss(y_true, y_pred):
+    return {scale} * keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+
+def build_model(learning_rate):
+    model = Net()
+    model.compile(keras.optimizers.SGD(learning_rate), loss)
+    return model
+"""
+
+
+@pytest.mark.parametrize("change", [{"scale": 5}, {"call": "-self.dense(self.flatten(x))"}])
+def test_another_code_of_a_model_of_ones_own_is_refused(tmp_path, change):
+    def own(name, **parts):
+        path, module = tmp_path / f"{name}.py", {"__name__": "models"}
+        path.write_text(OWN.format(**{"scale": 1, "call": "self.dense(self.flatten(x))"} | parts))
+        exec(compile(path.read_text(), path, "exec"), module)
+        return module["build_model"]
+
+    arguments = {"grid": {"learning_rate": [0.1]}, "seeds": 1, "steps": 1, "cache": tmp_path / "a"}
+    table = sweep(own("first"), data, **arguments)
+    assert_same(sweep(own("again"), data, **arguments), table)
+    with pytest.raises(ValueError, match="code 'build_model .*', this sweep 'build_model "):
+        sweep(own("other", **change), data, **arguments)
+    with pytest.raises(ValueError, match="build_model must be written in a file or a notebook"):
+        sweep(eval("lambda: custom(0.1)", {"custom": custom}), data, **arguments | {"grid": {}})
+    files = [json.loads(path.read_text()) for path in (tmp_path / "a").glob("*.json")]
+    assert [file.get("code", "").split(" ")[0] for file in files if "rows" in file] == [
+        "build_model"
+    ]
+    known = eval("lambda: dense(0.1)", {"dense": dense})  # its configuration tells all
+    sweep(known, data, **arguments | {"grid": {}})
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_random_numbers_go_on_as_if_there_had_been_no_sweep(n, at_a_time, tmp_path):
     at_a_time(n)

@@ -1,5 +1,6 @@
 """The folder that keeps the finished runs of a sweep, a file each."""
 
+import contextlib
 import hashlib
 import json
 import warnings
@@ -8,6 +9,7 @@ from typing import Any
 
 from .._files import check_same, write
 from ..stopping.following import StopReason
+from .digests import code_digest
 from .jobs import Job, lock
 from .machine import versions
 
@@ -18,6 +20,7 @@ class Cache:
     """What a sweep asks of a cache; this one keeps nothing."""
 
     identified: tuple[str, ...] = ()  # "model" and "data": what it tells runs apart by
+    code = ""  # the digest of build_model
 
     def read(self, job: Job) -> dict[str, Any] | None:
         """Return the result kept, `None` if there is none."""
@@ -39,7 +42,11 @@ class Folder(Cache):
 
     identified = ("model", "data")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, job: Job) -> None:
+        # Here, since elsewhere the source may not be at hand. It is asked for only of models that
+        # have somebody's own code, and refused there.
+        with contextlib.suppress(ValueError):
+            self.code = code_digest("build_model", job.build_model)
         if path.exists() and not path.is_dir():
             raise ValueError(f"cache must be a folder, or end in .jsonl; got the file {path}.")
         path.mkdir(parents=True, exist_ok=True)
@@ -75,7 +82,7 @@ class Folder(Cache):
             return None
         with lock:
             identity = job.identity()
-        check_same(_WANTED, path, {key: result[key] for key in identity}, identity)
+        check_same(_WANTED, path, {key: result.get(key) for key in identity}, identity)
         return result
 
     def write(self, job: Job, result: dict[str, Any]) -> dict[str, Any]:

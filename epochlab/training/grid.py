@@ -67,7 +67,8 @@ def sweep(
     ends in `.jsonl` is a record, one text file: what is in it is returned whatever versions and
     machine made it, bit for bit but for `seconds`, without calling `data` or `build_model`. It is
     refused if the code of either, the settings or the keys are others; other data are noticed only
-    where runs are missing and thus data loaded.
+    where runs are missing and thus data loaded. Code is told with all that it uses of its own
+    module; what it imports counts by name alone.
 
     `executor` runs them elsewhere: a `ProcessPoolExecutor` of "spawn", or dask's
     `client.get_executor()`; give it a data function, since a `Data` travels with every run. When
@@ -110,7 +111,7 @@ def _results(
 ) -> dict[int, dict[str, Any]]:
     """Return each run's result by its place in `jobs`, what is kept from the cache."""
     kept = _open(cache, jobs[0])
-    jobs = [replace(job, identified=kept.identified) for job in jobs]
+    jobs = [replace(job, identified=kept.identified, code=kept.code) for job in jobs]
     results = {n: found for n, job in enumerate(jobs) if (found := kept.read(job)) is not None}
     measured = {frozenset(row) for found in results.values() for row in found["rows"]}
     if len(measured) > 1:
@@ -148,7 +149,7 @@ def _open(cache: str | os.PathLike[str] | None, job: Job) -> Cache:
         return Cache()
     wanted = "the path of a folder, or of a record that ends in .jsonl"
     path = _arguments.path("cache", cache, wanted)
-    return Record(path, job) if path.suffix == ".jsonl" else Folder(path)
+    return Record(path, job) if path.suffix == ".jsonl" else Folder(path, job)
 
 
 def _rows(job: Job, result: dict[str, Any]) -> Iterator[dict[str, Any]]:

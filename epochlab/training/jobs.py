@@ -17,7 +17,7 @@ import numpy as np
 from .._arguments import instance
 from .._keras import excludes_from_weight_decay, flatten_layers, names_from_the_start
 from ..data.loading import Data
-from .digests import data_digest, rule_text
+from .digests import code_digest, data_digest, rule_text
 from .machine import made_by
 from .run import train
 
@@ -38,6 +38,7 @@ class Job:
     data_id: tuple[Any, ...]  # the same for jobs on the same data
     stopping: dict[str, Any] = field(default_factory=dict)  # rule and monitor, if there is one
     identified: tuple[str, ...] = ()  # "model" and "data": what a cache tells apart
+    code: str = ""  # the digest of build_model, where a cache knows it already
 
     def settings(self) -> dict[str, Any]:
         """Return in JSON what a cache tells this run from the others by."""
@@ -92,12 +93,17 @@ class Job:
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this run's model and data from others."""
-        found = {}
+        found: dict[str, Any] = {}
         if "model" in self.identified:
             model_id = (self.data_id[0], self.position[0])
             if model_id not in _identities:
-                _identities[model_id] = _config(self.build())
-            found["model"] = _identities[model_id]
+                model = self.build()
+                config = _config(model)
+                found["model"] = config
+                if not _is_known(model, config):  # it may have code that no configuration tells
+                    found["code"] = self.code or code_digest("build_model", self.build_model)
+                _identities[model_id] = dict(found)
+            found |= _identities[model_id]
         if "data" in self.identified:
             if self.data_id not in _identities:
                 described = {"description": repr(self.load()), "sha256": data_digest(self.load())}
