@@ -944,6 +944,20 @@ def test_lone_sample_wherever_the_layer_is():
     assert names(normalized(), X, Y, validation_split=0.2, batch_size=39) == []
 
 
+def test_lone_sample_of_a_model_that_was_never_built():
+    norm = layers.BatchNormalization
+    over_words = [layers.Embedding(9, 4), layers.Conv1D(4, 3), norm(), layers.Flatten()]
+    assert names(plain(*over_words), RNG.integers(0, 9, (33, 12)), Y[:33]) == []
+    parts = [layers.Flatten(), keras.Sequential([layers.Dense(4), norm()])]
+    model, pixels = plain(*parts), np.zeros((33, 2, 2, 1))
+    assert "one batch of each pass" in one("lone-sample", model, pixels, Y[:33]).symptom
+    assert not any(layer.built for layer in model.layers)
+    finding = one("lone-sample", model, pixels, Y[:33], batch_size=1)
+    assert "For every batch," in finding.symptom and "Each batch is one" in finding.cause
+    for unknown in (layers.Lambda(lambda x: 1 / 0), type("Own", (layers.Flatten,), {})()):
+        assert names(plain(unknown, norm()), X[:33], Y[:33]) == []
+
+
 # The last layer
 
 

@@ -53,7 +53,8 @@ def check_fit(model: keras.Model, x: Any, y: Any = None, **fit_arguments: Any) -
     - `constant-softmax`: a softmax over the only output of a `Dense` layer.
     - `wrong-logits`: a cross-entropy from logits for a last layer with softmax or sigmoid, or one
       from probabilities for a linear layer. Known where Keras's own layers are the last.
-    - `lone-sample`: a last batch of one in `BatchNormalization` over vectors. Known for arrays.
+    - `lone-sample`: a last batch of one in `BatchNormalization` over vectors. Known for arrays, and
+      for a model not yet built as far as Keras's own layers go.
     - `trained-model`: the optimizer has made updates, and neither an `initial_epoch` nor, as in a
       loop, `epochs=1` says that this is meant.
 

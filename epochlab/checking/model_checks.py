@@ -1,6 +1,7 @@
 """Mistakes in the model: in its last layer, its state, its normalization."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import keras
@@ -88,19 +89,35 @@ def lone_sample(call: Call) -> Iterator[Finding]:
         return
     if call.ran and call.n_epochs * call.ran[0] < call.batches:  # not reached
         return
+    ranks: dict[int, int] = {}
+    with suppress(Exception):  # what comes out of a layer is unknown
+        for layer, rank in _ranks(call.model, (None, *call.leaf.shape[1:])):
+            ranks[id(layer)] = rank
+    one, each = "one batch of each pass over the data", call.n_train == call.batches
+    alone = f"Batches of {call.batch_size} leave one of {call.n_train} samples alone, which"
     for layer in call.layers(keras.layers.BatchNormalization):
         # With more axes, one sample still has a mean and a variance over the others.
-        ndim = layer.input_spec.ndim if layer.built else len(call.leaf.shape)
+        ndim = layer.input_spec.ndim if layer.built else ranks.get(id(layer))
         if layer.trainable and ndim == 2:
             yield Finding(
                 "lone-sample",
-                symptom=f"For one batch of each epoch, {layer.name} returns its beta, whatever "
-                "the sample, and its moving variance is drawn towards 0.",
-                cause=f"Batches of {call.batch_size} leave one of {call.n_train} samples alone, "
-                "which has no variance.",
+                symptom=f"For {'every batch' if each else one}, {layer.name} returns its beta, "
+                "whatever the sample, and its moving variance is drawn towards 0.",
+                cause=f"{'Each batch is one sample, which' if each else alone} has no variance.",
                 cure="Take another batch size, or drop the remainder in tf.data.",
             )
             return
+
+
+def _ranks(layer: Any, shape: tuple[Any, ...]) -> Iterator[tuple[Any, int]]:
+    """Yield a layer and those inside of a stack, with the rank of what comes in; build nothing."""
+    yield layer, len(shape)
+    if type(layer).call is keras.Sequential.call:
+        for part in layer.layers:
+            yield from _ranks(part, shape)
+            if not is_keras(part) or isinstance(part, keras.layers.Lambda):  # would run its code
+                raise NotImplementedError
+            shape = part.compute_output_shape(shape)
 
 
 def trained_model(call: Call) -> Iterator[Finding]:
