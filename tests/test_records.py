@@ -380,7 +380,7 @@ def test_the_digest_of_code_is_of_what_it_does_and_not_of_its_layout(tmp_path, c
 
 VALUES = {
     "a namespace": "from types import SimpleNamespace\nWIDTH = SimpleNamespace(width={})",
-    "an object": "class C:\n    def __init__(self):\n        self.width = {}\nWIDTH = C()",
+    "an object": "class C:\n    def __init__(self, n):\n        self.n = n\nWIDTH = C({})",
     "a dataclass": "from dataclasses import dataclass\n@dataclass(frozen=True, order=True)\n"
     "class C:\n    width: int = 1\nWIDTH = C({})",
     "its default": "from dataclasses import dataclass, field\n@dataclass\n"
