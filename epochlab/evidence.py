@@ -15,6 +15,8 @@ from ._files import first_difference
 from ._statistics import one_tail, sample, smallest_share, t_quantile
 
 _SEEDS_PER_BLOCK = 10_000  # so that the seeds of two values of EPOCHLAB_SEED never overlap
+# Beyond what float32 rounds away, below a step of any accuracy on up to four million samples.
+_ROUNDING = 2.0**-22
 WORDS = {True: "yes", False: "no", None: "undecided"}
 
 
@@ -158,13 +160,15 @@ def interval(values: Iterable[float], *, confidence: float = 0.95) -> Interval:
     """Return the mean of one value per seed with its Student t-interval.
 
     `values` has shape `(n,)` with n ≥ 2 finite numbers, in any unit. Raises `ValueError` for
-    another shape, for NaN or infinity, for values that are all equal (their spread says nothing)
-    and for a `confidence` outside (0, 1); `TypeError` for sets, mappings and masked arrays.
+    another shape, for NaN or infinity, for values that differ by no more than float32 rounds
+    away (their spread says nothing), and for a `confidence` outside (0, 1); `TypeError` for sets,
+    mappings and masked arrays.
 
     >>> print(interval([6.1, 7.9, 8.5]))
     +7.5 [4.4, 10.6]
     """
-    return _t_interval("values", sample("values", values), confidence)
+    x = sample("values", values)
+    return _t_interval("values", x, x, confidence)
 
 
 def paired_difference(
@@ -173,7 +177,8 @@ def paired_difference(
     """Return the interval of `a - b`, paired: `a[i]` and `b[i]` share seed i.
 
     Pairing takes out what the seeds have in common: it is narrower than a difference of intervals.
-    Raises `ValueError` when the lengths differ, or as `interval` does.
+    Values are paired by position. Raises `ValueError` when the lengths differ, for two Series of
+    pandas that share labels but not at the same places, or as `interval` does.
 
     >>> print(paired_difference([90.1, 91.2, 92.0], [88.0, 89.3, 89.9]))
     +2.03 [1.75, 2.32]
@@ -182,7 +187,11 @@ def paired_difference(
     if len(first) != len(second):
         got = f"{len(first)} and {len(second)}"
         raise ValueError(f"a and b must hold one value per seed each; got {got}.")
-    return _t_interval("a - b", first - second, confidence)
+    of_a, of_b = _labels(a), _labels(b)
+    if of_a != of_b and not set(of_a).isdisjoint(of_b):  # rows of one table share none
+        got = f"{of_a[:10]} and {of_b[:10]}"
+        raise ValueError(f"a and b must have the same index, to be paired; got {got}.")
+    return _t_interval("a - b", first - second, np.concatenate([first, second]), confidence)
 
 
 def share(k: int, n: int, *, confidence: float = 0.95) -> Interval:
@@ -209,14 +218,19 @@ def share(k: int, n: int, *, confidence: float = 0.95) -> Interval:
     return Interval(k / n, low, high, n, unit="share")
 
 
-def _t_interval(name: str, x: np.ndarray, confidence: float) -> Interval:
+def _labels(values: Any) -> list[Any]:
+    """The index of a Series of pandas, which may not be installed; none for other values."""
+    return list(values.index) if hasattr(values, "iloc") else []
+
+
+def _t_interval(name: str, x: np.ndarray, given: np.ndarray, confidence: float) -> Interval:
     tail = one_tail(confidence)
     if len(x) < 2:
         raise ValueError(f"{name} must hold at least 2 numbers, one per seed; got {len(x)}.")
-    if x.min() == x.max():
+    if x.max() - x.min() <= _ROUNDING * np.abs(given).max():
         raise ValueError(
-            f"{name} must differ from seed to seed; got {x[0]:g} {len(x)} times. For equal counts "
-            "use Check.equal, for outcomes that are yes or no share(k, n)."
+            f"{name} must differ from seed to seed by more than rounding; got {x[0]:g} {len(x)} "
+            "times. For equal counts use Check.equal, for outcomes that are yes or no share(k, n)."
         )
     half_width = t_quantile(len(x) - 1, tail) * x.std(ddof=1) / math.sqrt(len(x))
     mean = x.mean()

@@ -65,7 +65,7 @@ def test_numbers_of_seeds_that_cannot_be(n, error):
 
 @given(st.lists(numbers, min_size=2, max_size=30), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
 def test_intervals_agree_with_scipy(values, confidence):
-    if min(values) == max(values):
+    if np.ptp(values) <= 2**-22 * np.abs(values).max():
         with pytest.raises(ValueError, match="values must differ from seed to seed"):
             interval(values, confidence=confidence)
         return
@@ -83,7 +83,7 @@ def test_intervals_agree_with_scipy(values, confidence):
 @given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=30))
 def test_paired_difference_agrees_with_scipy(pairs):
     a, b = np.array(pairs).T
-    if np.std(a - b) > 1e-6:
+    if np.ptp(a - b) > 2**-22 * np.abs(pairs).max():
         got = paired_difference(a, b)
         expected = stats.ttest_rel(a, b).confidence_interval(0.95)
         assert (got.low, got.high) == pytest.approx((expected.low, expected.high))
@@ -140,6 +140,19 @@ def test_values_without_spread_are_refused(values):
         interval(values)
     with pytest.raises(ValueError, match="a - b must differ from seed to seed"):
         paired_difference(values, values)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_the_same_gap_in_every_seed_is_no_spread_whatever_rounding_makes_of_it(kind):
+    a, b = (kind([k / 4_000 for k in right]) for right in ([3_067, 3_014, 99], [3_132, 3_079, 164]))
+    assert np.ptp(a - b) > 0
+    for scale in (1, 100):
+        with pytest.raises(ValueError, match="a - b must differ .* by more than rounding; got -"):
+            paired_difference(scale * a, scale * b)
+    with pytest.raises(ValueError, match=r"values must differ .*; got 0.3 2 times"):
+        interval([0.1 * 3, 0.3])
+    b[0] += 1 / 4_000_000  # one of four million
+    assert paired_difference(a, b).low < paired_difference(a, b).high
 
 
 def test_intervals_need_no_scipy():
@@ -293,6 +306,17 @@ def test_confidence_out_of_range(confidence):
 def test_pairs_of_different_length():
     with pytest.raises(ValueError, match="one value per seed each; got 2 and 3"):
         paired_difference([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_series_are_paired_by_position_unless_their_labels_say_otherwise():
+    a = pd.Series([91.0, 92.0, 95.0])
+    expected = paired_difference([91.0, 92.0, 95.0], [90.0, 91.1, 93.9])
+    for index in ([0, 1, 2], [3, 4, 5]):  # the same seeds, or other rows of a table
+        assert paired_difference(a, pd.Series([90.0, 91.1, 93.9], index)) == expected
+    for index in ([2, 1, 0], [1, 2, 3]):
+        with pytest.raises(ValueError, match=r"the same index, to be paired; got \[0, 1, 2\] and"):
+            paired_difference(a, pd.Series([93.9, 91.1, 90.0], index))
+    assert paired_difference(a, np.array([90.0, 91.1, 93.9])) == expected
 
 
 def test_checks_combine():
