@@ -499,6 +499,18 @@ def test_missing_monitor_of_other_callbacks(tmp_path):
         assert len(batches) == 3 and "never was in the logs" in said[0]
 
 
+def test_missing_monitor_beside_an_input_that_is_left_out():
+    class First(layers.Layer):
+        def call(self, a, b=None):
+            return a
+
+    a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b", optional=True)
+    model = compiled(keras.Model({"a": a, "b": b}, layers.Dense(4)(First()(a, b))))
+    arguments = {"validation_split": 0.2, "callbacks": [stopping()], "epochs": 3}
+    assert names(model, {"a": X, "b": None}, Y, **arguments) == []
+    assert "val_loss" in fit(model, {"a": X, "b": None}, Y, **arguments)[0]
+
+
 def test_missing_monitor_of_a_model_that_was_never_built():
     arguments = {"epochs": 2, "callbacks": [stopping(mode="min", patience=1)]}
     finding = one("missing-monitor", compiled(Subclassed()), X, Y, **arguments)
@@ -830,6 +842,43 @@ def test_sorted_split_of_numbers_is_none():
         assert "sorted-split" in names(model, X, ages, validation_split=0.2)
     model.compile("sgd", "mse")
     assert names(model, X, np.eye(4)[SORTED["y"]], validation_split=0.2) == ["sorted-split"]
+
+
+def test_sorted_split_takes_the_loss_of_the_same_output():
+    inputs = keras.Input((4,))
+    outputs = {name: layers.Dense(1, "sigmoid", name=name)(inputs) for name in ("aa", "bb")}
+    two = keras.Model(inputs, list(outputs.values()))
+    keyed = keras.Model(inputs, outputs)
+    in_order, mixed = np.repeat([0, 1], 20), RNG.permutation(np.repeat([0, 1], 20))
+    losses = ["mse", "binary_crossentropy"]
+    by_name = dict(zip(outputs, losses, strict=True))
+    for model, loss in ((two, losses), (two, by_name), (keyed, losses), (keyed, by_name)):
+        model.compile("sgd", loss)
+        for aa, bb, found in ((in_order, mixed, []), (mixed, in_order, ["sorted-split"])):
+            for y in ({"bb": bb, "aa": aa}, [aa, bb]):
+                assert names(model, X, y, validation_split=0.2) == found
+    # Keras pairs them so.
+    two.compile(keras.optimizers.SGD(0.0), ["mse", "mae"])
+    two.set_weights([np.zeros_like(weight) for weight in two.get_weights()])  # they say 0.5
+    history = fit(two, X, {"bb": np.full(40, 2.5), "aa": np.full(40, 3.5)})[0]
+    assert (history["aa_loss"], history["bb_loss"]) == ([9], [2])
+    single = keras.Model(inputs, outputs["aa"])
+    single.compile("sgd", {"aa": "binary_crossentropy"})
+    for y in (in_order, [in_order], {"aa": in_order}):
+        assert names(single, X, y, validation_split=0.2) == ["sorted-split"]
+
+
+def test_sorted_split_of_a_text_in_order():
+    words = np.random.default_rng(0).zipf(1.5, 5_000) % 500
+    words[-300::30] = 501
+    finding = one("sorted-split", plain(), np.zeros((5_000, 4)), words, validation_split=0.1)
+    assert "y is not shuffled" in finding.cause
+    finding = one("sorted-split", plain(), X, SORTED["y"], validation_split=0.1)
+    assert "y is sorted by its labels" in finding.cause
+
+
+def test_sorted_split_of_labels_that_do_not_compare():
+    assert names(plain(), X, np.array([None, "a"] * 20, object), validation_split=0.2) == []
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -1217,6 +1266,7 @@ def test_it_takes_exactly_what_fit_takes():
     model = plain()
     history = {"initial_epoch": 0, "verbose": 0, "shuffle": False, "class_weight": None}
     assert check_fit(model=model, x=X, y=Y, sample_weight=None, **history) == []
+    assert check_fit(model, X, Y, validation_split=None) == []
     with pytest.raises(TypeError):
         check_fit(model)
     with pytest.raises(TypeError, match="'self'"):

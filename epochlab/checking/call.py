@@ -72,9 +72,10 @@ class Call:
         callbacks = getattr(given.callbacks, "callbacks", given.callbacks)  # a CallbackList
         self.callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
 
-        leaves = keras.tree.flatten(self.x)
+        leaves = [leaf for leaf in keras.tree.flatten(self.x) if leaf is not None]
         self.is_arrays = bool(leaves) and all(hasattr(leaf, "shape") for leaf in leaves)
-        split = fraction("validation_split", given.validation_split)
+        split = given.validation_split
+        split = 0.0 if split is None else fraction("validation_split", split)
         self.cut = 0  # where validation_split cuts
         self.batches = 0  # of one pass over the data; 0, too, where that is unknown or has no end
         if self.is_arrays:
@@ -177,19 +178,38 @@ class Call:
         return (layer for layer in _keras.flatten_layers(self.model) if isinstance(layer, kind))
 
     def loss_of(self, index: int, name: Any) -> Any:
-        """Return the loss of an output or a target, `None` where there is none or it is unknown."""
+        """Return the loss of an output, `None` where there is none or it is unknown."""
         loss = self.model.loss
         if isinstance(loss, dict):
             return loss.get(name)
         if isinstance(loss, (list, tuple)):
-            return loss[index] if index < len(loss) else None
+            return loss[index] if 0 <= index < len(loss) else None
         return loss
+
+    def targets(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the labels of each output with their loss, paired by name as far as Keras does."""
+        names = output_names(self.model)
+        if isinstance(self.y, dict):
+            for name, y in self.y.items():
+                yield y, self.loss_of(names.index(name) if name in names else -1, name)
+            return
+        flat = keras.tree.flatten(self.y)
+        for index, y in enumerate(flat):
+            yield y, self.loss_of(index, names[index] if len(names) == len(flat) else None)
 
 
 def _count(name: str, value: Any) -> int:
     """Keras takes 0 for `None`."""
     zero = value is None or (is_number(value) and value == 0)
     return 0 if zero else integer(name, value)
+
+
+def output_names(model: keras.Model) -> list[Any]:
+    """Return the names by which losses and labels come, in Keras's order; [] where unknown."""
+    outputs = _keras.outputs_struct(model)
+    if isinstance(outputs, dict):
+        return sorted(outputs)
+    return list(getattr(model, "output_names", ()))
 
 
 def is_keras(thing: Any) -> bool:

@@ -108,19 +108,22 @@ def ignored_batch_size(call: Call) -> Iterator[Finding]:
 
 
 def sorted_split(call: Call) -> Iterator[Finding]:
-    keyed = call.y.items() if isinstance(call.y, dict) else enumerate(keras.tree.flatten(call.y))
-    for index, (name, y) in enumerate(keyed if call.cut else ()):
-        labels = labels_of(y, call.loss_of(index, name))
+    for y, loss in call.targets() if call.cut else ():
+        labels = labels_of(y, loss)
         if labels is None:
             continue
-        names, first, counts = np.unique(labels, return_index=True, return_counts=True)
+        try:
+            names, first, counts = np.unique(labels, return_index=True, return_counts=True)
+        except TypeError:  # of labels that do not compare, such as None, Keras will tell
+            continue
         n, unseen = len(labels), first >= call.cut
         # What has a chance of one in a million in shuffled data is no chance.
         withheld = unseen & (np.log(1 - call.cut / n) * counts < _CHANCE)
         blocks = 1 + np.count_nonzero(labels[1:] != labels[:-1])
         ways = math.lgamma(len(names) + 1) - math.lgamma(n + 1)
         ways += sum(math.lgamma(count + 1) for count in counts)
-        if withheld.any() or (blocks == len(names) > 1 and ways < _CHANCE):
+        in_blocks = blocks == len(names) > 1
+        if withheld.any() or (in_blocks and ways < _CHANCE):
             validated = np.unique(labels[call.cut :])
             only = "only " if len(validated) < len(names) else ""
             seen = f" Training never sees {_listed(names[unseen])}." if unseen.any() else ""
@@ -129,8 +132,8 @@ def sorted_split(call: Call) -> Iterator[Finding]:
                 symptom=f"Of the {len(names)} labels, the validation data has {only}"
                 f"{_listed(validated)}.{seen} So val_accuracy and val_loss do "
                 "not tell how well the model does on all labels.",
-                cause="y is sorted by its labels, and validation_split cuts off the end before "
-                "fit shuffles.",
+                cause=f"y is {'sorted by its labels' if in_blocks else 'not shuffled'}, and "
+                "validation_split cuts off the end before fit shuffles.",
                 cure="Shuffle x and y together first, or pass validation_data.",
                 see=f"{MISTAKES}#validation_split-and-images-in-order",
             )

@@ -8,7 +8,7 @@ import keras
 from keras.activations import linear, sigmoid, softmax
 
 from .. import _keras
-from .call import Call, is_keras, loss_name
+from .call import Call, is_keras, loss_name, output_names
 from .finding import Finding
 
 
@@ -58,10 +58,8 @@ def _last_layers(model: Any) -> list[tuple[Any, Any]]:
     if isinstance(model, keras.Sequential):
         found = [(None, model.layers[-1])] if model.layers else []
     else:
-        outputs = _keras.outputs_struct(model)
-        names = sorted(outputs) if isinstance(outputs, dict) else getattr(model, "output_names", ())
-        layers = map(_keras.producer, keras.tree.flatten(outputs))
-        found = list(zip(names, layers, strict=False))
+        layers = map(_keras.producer, keras.tree.flatten(_keras.outputs_struct(model)))
+        found = list(zip(output_names(model), layers, strict=False))
     inner = [(name, _last_layers(layer) or [(None, layer)]) for name, layer in found]
     return [(name, last[0][1] if len(last) == 1 else None) for name, last in inner]
 
