@@ -243,3 +243,25 @@ def test_descent_flies_away_at_a_rate_that_is_too_large(page):
             step.press("Enter")
     assert "too large for a batch of 150" in said(page, "descent")
     assert "5 flew away" in said(page, "descent")
+
+
+@pytest.mark.parametrize(("batch_size", "rate"), [(1, -0.5), (1, 0.3), (150, -0.25)])
+def test_descent_says_that_the_path_flew_away_only_where_it_did(page, batch_size, rate):
+    page.check(f'#play-descent [name=batch][value="{batch_size}"]')
+    page.check('#play-descent [name=runs][value="1"]')
+    page.fill("#play-descent [name=rate]", str(rate))
+    step = page.locator("#play-descent button").first
+    start = page.evaluate("play.descent.lost(play.descent.runs()[0].path[0])")
+    above = 0
+    for _ in range(120):
+        if step.is_enabled():
+            step.press("Enter")
+        text = said(page, "descent")
+        gone, loss = page.evaluate(
+            "(([run]) => [run.gone, play.descent.lost(run.path.at(-1))])(play.descent.runs())"
+        )
+        assert ("flew away" in text) == ("too large" in text) == gone
+        if not gone:
+            assert (f", above the {start:.3f} of the start;" in text) == (loss > start)
+            above += loss > start
+    assert above > 0

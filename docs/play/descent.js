@@ -90,11 +90,12 @@
   }
   function say() {
     const [run] = runs, updates = run.path.length - 1, now = lost(run.path.at(-1));
-    const who = runs.length > 1 ? `Of ${runs.length} runs, ${runs.filter((r) => r.gone || !(lost(r.path.at(-1)) < 2 * lost(begin))).length} flew away.` : "";
+    const who = runs.length > 1 ? `Of ${runs.length} runs, ${runs.filter((r) => r.gone).length} flew away.` : "";
+    const above = now > lost(begin) ? `, above the ${lost(begin).toFixed(3)} of the start` : "";
     let text;
     if (!updates) text = "The cross is the lowest point. Where will the path go? Choose a batch size and a rate, then run.";
-    else if (run.gone || !(now < 2 * lost(begin))) text = `The steps overshoot: each lands farther away than the one before. Rate ${rate()} is too large for a batch of ${batchSize()}.`;
-    else text = `Batch of ${batchSize()}, rate ${rate()}: after ${play.count(updates)} ${updates === 1 ? "update" : "updates"} and ${play.count(run.seen.length)} samples the loss is ${now.toFixed(3)}; the lowest possible is ${data.lowest.toFixed(3)}.`;
+    else if (run.gone) text = `The steps overshot until the path flew away, after ${play.count(updates)} updates. Rate ${rate()} is too large for a batch of ${batchSize()}.`;
+    else text = `Batch of ${batchSize()}, rate ${rate()}: after ${play.count(updates)} ${updates === 1 ? "update" : "updates"} and ${play.count(run.seen.length)} samples the loss is ${now < 1000 ? now.toFixed(3) : play.count(Math.round(now))}${above}; the lowest possible is ${data.lowest.toFixed(3)}.`;
     said.textContent = `${text} ${who}`.trim();
     svg.setAttribute("aria-label", `A map of the loss over two weights, with the path of the steps. ${said.textContent}`);
   }
