@@ -289,6 +289,13 @@ def test_runs_that_stopped_early_end_the_line_without_a_word_of_nan():
     check_readable(ax)
 
 
+def test_curves_of_several_numbers_of_seeds_say_so():
+    table = curves("batch_size", [4, 8, 512])
+    few = table[(table["batch_size"] == 4) | (table["seed"] < 2)]
+    ax = plot_curves(few, "val_accuracy", by="batch_size")
+    assert ax.get_ylabel().endswith("\nmean of 2 to 4 seeds, 95 % band")
+
+
 def test_dots_have_a_named_row_per_value_and_their_mean():
     runs = curves("batch_size", [4, 512], seeds=3, epochs=1).drop(columns=["epoch", "step"])
     ax = plot_dots(runs, "val_accuracy", by="batch_size", names={4: "small", 512: "large " * 12})
@@ -372,6 +379,28 @@ def test_description_of_bars_and_of_nothing(ax):
     assert describe(ax) == "In my words."
 
 
+def test_description_of_lines_across_the_axes_and_of_what_words_cannot_tell(ax):
+    ax.plot([1, 2, 3], [0.5, 0.6, 0.7], label="accuracy")
+    ax.axhline(0.1, label="chance")
+    ax.axvline(2, label="best epoch")
+    ax.fill_between([1, 2, 3], [0.4] * 3, [0.8] * 3, label="band")
+    ax.vlines([1, 2], 0, 1, label="updates")
+    ax.plot([0, 1], [0, 1], transform=ax.transAxes, label="diagonal")
+    ax.plot([0, 1], [0, 1], transform=ax.get_yaxis_transform(), label="mixed")
+    ax.axline((1, 0.2), slope=0.1, label="slope")
+    ax.barh([0, 1], [3, 4.5], label="seconds")
+    assert describe(ax) == (
+        "accuracy: from 0.5 at 1 to 0.7 at 3. chance: a horizontal line at 0.1. "
+        "best epoch: a vertical line at 2. seconds: 3, 4.5."
+    )
+
+
+def test_description_of_a_colorbar_is_its_own_label(ax):
+    image = ax.imshow(np.eye(3))
+    assert describe(ax.figure.colorbar(image).ax) == ""
+    assert describe(ax.figure.colorbar(image, label="share right").ax) == "share right."
+
+
 def test_description_names_a_turn_but_no_wobble(ax):
     ax.plot([1, 2, 3, 4], [0.9, 0.4, 0.5, 0.6], label="turns")
     ax.plot([1, 2, 3, 4], [0.9, 0.5, 0.39, 0.4], label="falls")
@@ -384,7 +413,11 @@ def test_description_names_a_turn_but_no_wobble(ax):
 
 def test_description_of_scattered_dots(ax):
     ax.scatter([3, 1, 2], [5, 4, 9], label="runs")
-    assert describe(ax) == "runs: 3 dots, from 4 at 1 to 5 at 3, highest 9 at 2."
+    ax.scatter([4, np.nan, 6], [1, 2, np.nan], label="one of them drawn")
+    ax.scatter([], [], label="none")
+    assert describe(ax) == (
+        "runs: 3 dots, from 4 at 1 to 5 at 3, highest 9 at 2. one of them drawn: 1 dots, mean 4."
+    )
 
 
 def test_description_names_categories(ax):

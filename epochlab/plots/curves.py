@@ -74,7 +74,8 @@ def plot_curves(
     ax = axes(ax)
     for name, points in lines.items():
         _draw_line(ax, points, name)
-    seeds = max(points["seed"].nunique() for points in lines.values())
+    counts = [points["seed"].nunique() for points in lines.values()]
+    seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
     ax.set(
         xlabel=_COUNTED_FROM_0.get(x, axis_label(x)),
         ylabel=f"{axis_label(measure)}\nmean of {seeds} seeds, 95 % band",

@@ -7,8 +7,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.category import StrCategoryFormatter
+from matplotlib.collections import PathCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from .._arguments import instance
 from .._display import jupyter
@@ -80,7 +82,7 @@ def describe(ax: Axes) -> str:
 
     The words name the title, the axes with their units, and for each labelled line its ends and a
     turn between them, the same for scattered dots, for a row of dots its mean, for bars their
-    heights.
+    lengths, for a line across the whole axes its place. Areas and error bars are left out.
 
     >>> _, ax = plt.subplots()
     >>> _ = ax.plot([1, 2, 3], [0.9, 0.5, 0.4], label="training")
@@ -90,7 +92,7 @@ def describe(ax: Axes) -> str:
     >>> plt.close()
     """
     instance("ax", ax, Axes, "Axes of matplotlib")
-    if ax.get_label():
+    if ax.get_label() and ax.get_label() != "<colorbar>":  # Matplotlib's word, nobody's own
         return str(ax.get_label())
     sentences = [ax.get_title(loc) for loc in ("left", "center", "right")]
     axis_labels = filter(None, (ax.get_ylabel(), ax.get_xlabel()))
@@ -98,22 +100,39 @@ def describe(ax: Axes) -> str:
     category = ax.xaxis.get_major_formatter()
     named = category if isinstance(category, StrCategoryFormatter) else "{:.4g}".format
     for line in ax.get_lines():
-        x, y = np.asarray(line.get_data(orig=False), float)
-        if len(x) > 1 and not str(line.get_label()).startswith("_"):
-            sentences.append(f"{line.get_label()}: {_course(x, y, named)}")
+        shown = _line(ax, line, named)
+        if shown and not str(line.get_label()).startswith("_"):
+            sentences.append(f"{line.get_label()}: {shown}")
     for dots in ax.collections:
-        if not str(dots.get_label()).startswith("_"):
-            x, y = np.asarray(dots.get_offsets(), float).T
+        if isinstance(dots, PathCollection) and not str(dots.get_label()).startswith("_"):
+            drawn = np.ma.compress_rows(np.ma.masked_invalid(dots.get_offsets()))
+            if not len(drawn):
+                continue
+            x, y = drawn.T
             order = np.argsort(x, kind="stable")
             in_row = np.ptp(y) == 0 and named is not category
             shown = f"mean {x.mean():.3g}" if in_row else _course(x[order], y[order], named)
             sentences.append(f"{dots.get_label()}: {len(x)} dots, {shown}")
     for bars in ax.containers:
         if isinstance(bars, BarContainer) and not str(bars.get_label()).startswith("_"):
-            heights = ", ".join(f"{bar.get_height():.3g}" for bar in bars.patches[:12])
-            sentences.append(f"{bars.get_label()}: {heights}")
+            flat = bars.orientation == "horizontal"
+            lengths = (bar.get_width() if flat else bar.get_height() for bar in bars.patches[:12])
+            sentences.append(f"{bars.get_label()}: {', '.join(map('{:.3g}'.format, lengths))}")
     text = " ".join(f"{sentence.rstrip('.')}." for sentence in sentences if sentence)
     return text.replace("\n", ", ")
+
+
+def _line(ax: Axes, line: Line2D, named: Callable[[float], str]) -> str:
+    """Return a line's course, or its place if it runs across the axes; "" if neither is known."""
+    x, y = np.asarray(line.get_data(orig=False), float)
+    transform = line.get_transform()
+    # Of axhline: its x are fractions of the axes.
+    if transform is ax.get_yaxis_transform() and len(set(y)) == 1:
+        return f"a horizontal line at {y[0]:.3g}"
+    if transform is ax.get_xaxis_transform() and len(set(x)) == 1:
+        return f"a vertical line at {named(x[0])}"
+    in_data = transform.contains_branch(ax.transData)
+    return _course(x, y, named) if in_data and len(x) > 1 else ""
 
 
 def _course(x: np.ndarray, y: np.ndarray, named: Callable[[float], str]) -> str:
