@@ -42,10 +42,14 @@ def home(monkeypatch, tmp_path):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(_sources, "_announced", set())
     monkeypatch.setattr(_sources, "_failed_downloads", {})
-    monkeypatch.setattr(_sources, "_loaded", set())
+    monkeypatch.setattr(_sources, "_loaded", {})
     _sources._find.cache_clear()
     yield tmp_path / "keras" / "datasets"
     _sources._find.cache_clear()
+
+
+def in_memory() -> list[str]:
+    return [images.source for images in _sources.loaded()]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -154,7 +158,7 @@ def test_stand_in(name, shape, size, source, capsys):
         assert set(y) == set(range(10))
     assert loaded.source == source and loaded.stand_in and loaded.y_train_clean is None
     assert loaded.class_names == tuple("0123456789")
-    assert _sources.loaded() == [name] and not _sources.is_real(name)
+    assert in_memory() == [source] and not _sources.is_real(name)
     line = capsys.readouterr().out
     assert line.count("\n") == 1 and line.endswith("\n")
     assert f"Using the {source}: EPOCHLAB_OFFLINE is set." in line and "EPOCHLAB_DATA" in line
@@ -181,7 +185,7 @@ def test_real_data(real, capsys):
     assert sorted(index(loaded.x_train) + index(loaded.x_validation)) == list(range(600))
     assert sorted(index(loaded.x_test)) == list(range(100))
     assert (loaded.source, loaded.stand_in) == ("MNIST", False)
-    assert _sources.loaded() == ["mnist"] and _sources.is_real("mnist")
+    assert in_memory() == ["MNIST"] and _sources.is_real("mnist")
     assert capsys.readouterr() == ("", "")
 
 
@@ -526,10 +530,10 @@ def test_unverified_cifar10(tmp_path, monkeypatch):
 
 
 def test_is_real_looks_where_load_data_looks(home, mnist, capsys):
-    assert _sources.loaded() == []
+    assert in_memory() == []
     put(home, "mnist.npz", mnist)
-    assert _sources.is_real("mnist") and _sources.loaded() == ["mnist"]
-    assert not _sources.is_real("cifar10") and _sources.loaded() == ["cifar10", "mnist"]
+    assert _sources.is_real("mnist") and in_memory() == ["MNIST"]
+    assert not _sources.is_real("cifar10") and in_memory()[0] == "MNIST" and len(in_memory()) == 2
     assert "Using the stand-in for CIFAR-10" in capsys.readouterr().out
     with pytest.raises(ValueError, match=rf"^name must be {NAMES}; got 'imagenet'"):
         _sources.is_real("imagenet")
@@ -686,7 +690,7 @@ def test_corrupt_npz_in_the_folder(
             load_data(name, **SMALL)
     assert files(path.parent) == {path.name: content}
     assert not (tmp_path / "created").exists()
-    assert capsys.readouterr() == ("", "") and _sources.loaded() == []
+    assert capsys.readouterr() == ("", "") and in_memory() == []
 
 
 @pytest.mark.parametrize(("corrupt", "message"), CORRUPT.values(), ids=CORRUPT)
@@ -877,6 +881,14 @@ def test_download_replaces_a_corrupt_file(server, home, mnist):
     put(home, "mnist.npz", mnist[:-1_000])
     assert load_data(**SMALL).source == "MNIST"
     assert files(home) == {"mnist.npz": mnist, "mnist.npz.corrupt": mnist[:-1_000]}
+
+
+def test_download_replaces_nothing_that_cannot_be_read(server, home, monkeypatch):
+    path = put(home, "mnist.npz", b"somebody's own")
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path / "denied"))
+    assert load_data(**SMALL).source == "MNIST" and server.hits == 1
+    assert [(file, read(file)) for file in home.iterdir()] == [(path, b"somebody's own")]
 
 
 @pytest.mark.parametrize("how", ["no folder", "disk full"])

@@ -55,7 +55,7 @@ DATA_SETS = {
 _lock = threading.Lock()  # the threads of a sweep must not all download the same file
 _failed_downloads: dict[str, str] = {}
 _announced: set[str] = set()
-_loaded: set[str] = set()
+_loaded: dict[str, Images] = {}  # by their source
 
 
 def find(name: str) -> Images:
@@ -67,7 +67,7 @@ def find(name: str) -> Images:
     offline = os.environ.get("EPOCHLAB_OFFLINE", "") not in ("", "0")
     with _lock:
         images = _find(name, _data_folder(), _keras_datasets(), offline)
-        _loaded.add(name)
+        _loaded[images.source] = images
     return images
 
 
@@ -79,9 +79,9 @@ def is_real(name: str) -> bool:
     return not find(name).stand_in
 
 
-def loaded() -> list[str]:
-    """Return the names of the data sets that were loaded in this process."""
-    return sorted(_loaded)
+def loaded() -> list[Images]:
+    """Return the images that were loaded in this process; looks nowhere else."""
+    return [_loaded[source] for source in sorted(_loaded)]
 
 
 def _data_folder() -> Path | None:
@@ -169,6 +169,8 @@ def _content(path: Path) -> bytes | None:
 
 
 def _keep(path: Path, content: bytes) -> None:
+    if os.path.lexists(path):  # what cannot be read is somebody's, too
+        return
     with suppress(OSError):  # a cache that cannot be written is no reason to do without the data
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, content)
