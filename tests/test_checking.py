@@ -499,6 +499,15 @@ def test_missing_monitor_of_other_callbacks(tmp_path):
         assert len(batches) == 3 and "never was in the logs" in said[0]
 
 
+def test_missing_monitor_that_a_later_callback_adds():
+    adding, reading = epochlab.TrainEvaluation(X, Y), stopping("train_loss", mode="min")
+    assert names(plain(), X, Y, epochs=3, callbacks=[adding, reading]) == []
+    arguments = {"epochs": 3, "callbacks": [reading, adding]}
+    finding = one("missing-monitor", plain(), X, Y, **arguments)
+    assert "must come before" in finding.cause and "train_loss" not in finding.cure
+    assert any("not available" in text for text in fit(plain(), X, Y, **arguments)[2])
+
+
 def test_missing_monitor_beside_an_input_that_is_left_out():
     class First(layers.Layer):
         def call(self, a, b=None):
@@ -542,6 +551,16 @@ def test_missing_in_path(path, arguments, epochs_run, tmp_path):
     with pytest.raises(KeyError, match="Failed to format"):
         fit(model, X, Y, **arguments)
     assert len(model.history.epoch) == 0 and model.optimizer.iterations == 2**epochs_run
+
+
+def test_missing_in_path_what_a_later_callback_adds(tmp_path):
+    save = callbacks.ModelCheckpoint(tmp_path / "{learning_rate}.keras")
+    schedule = callbacks.LearningRateScheduler(lambda epoch: 0.1)
+    assert names(plain(), X, Y, callbacks=[schedule, save]) == []
+    finding = one("missing-in-path", plain(), X, Y, callbacks=[save, schedule])
+    assert "must come before" in finding.cause
+    with pytest.raises(KeyError, match="Failed to format"):
+        fit(plain(), X, Y, callbacks=[save, schedule])
 
 
 def test_nothing_is_missing_in_a_path_that_nobody_can_format(tmp_path):
@@ -761,6 +780,9 @@ def test_zero_batches():
     assert "val_" in one("zero-batches", plain(), X, Y, **arguments).symptom
     assert fit(plain(), X, Y, **arguments)[0].keys() == {"accuracy", "loss"}
     assert stop.best_weights is None
+    arguments["validation_data"] = X[:0], Y[:0]
+    assert "val_" in one("zero-batches", plain(), X, Y, **arguments).symptom
+    assert fit(plain(), X, Y, **arguments)[0].keys() == {"accuracy", "loss"}
 
     assert names(plain(), Batches(0)) == []  # Keras tells
     with pytest.raises(ValueError, match="length 0"):
@@ -1097,6 +1119,17 @@ def test_constant_softmax_says_1():
         fit(model, X, Y % 2, epochs=2)
         assert (model.predict(X, verbose=0) == 1).all()
         assert names(ending("sigmoid", loss, units=1), X, Y % 2) == []
+    for last in (layers.Softmax, lambda: layers.Activation("softmax")):
+        inputs = keras.Input((4,))
+        for model in (
+            keras.Sequential([inputs, layers.Dense(1), last()]),
+            keras.Sequential([layers.Dense(1), last()]),
+            keras.Model(inputs, last()(layers.Dense(1)(inputs))),
+        ):
+            model.compile("sgd", "binary_crossentropy")
+            one("constant-softmax", model, X, Y % 2)
+            assert (model.predict(X, verbose=0) == 1).all()
+    assert names(plain(layers.Dense(1), layers.Dense(3, "softmax")), X, Y) == []
     weights = layers.Dense(1), layers.Softmax(axis=0)  # over the batch
     assert names(plain(*weights), X, Y) == []
 

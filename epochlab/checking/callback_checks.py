@@ -51,7 +51,7 @@ def _is_undecidable(call: Call, watch: Watch) -> bool:
 
 
 def _is_missing(call: Call, watch: Watch) -> bool:
-    return watch.acts and call.lacks(watch.monitor)
+    return watch.acts and call.lacks(watch.monitor, watch.callback)
 
 
 def missing_monitor(call: Call) -> Iterator[Finding]:
@@ -65,8 +65,8 @@ def missing_monitor(call: Call) -> Iterator[Finding]:
             "missing-monitor",
             symptom=_LATE if raises else _idle(watch.callback),
             cause=f"{watch.kind} monitors {watch.monitor}, which will not be in the logs"
-            f"{_why(call, watch.monitor)}.",
-            cure=f"Monitor {_known(call)}. (Names with val_ need validation data.)",
+            f"{_why(call, watch.monitor, watch.callback)}.",
+            cure=f"Monitor {_known(call, watch.callback)}. (Names with val_ need validation data.)",
             see=f"{MISTAKES}#Early-stopping-by-val_acc",
         )
 
@@ -86,11 +86,14 @@ def _restores(callback: keras.callbacks.Callback) -> bool:
     return getattr(callback, "restore_best_weights", False)
 
 
-def _known(call: Call) -> str:
-    return f"one of {', '.join(sorted(call.names))}" if call.names else "loss"
+def _known(call: Call, callback: keras.callbacks.Callback) -> str:
+    names = call.names(callback)
+    return f"one of {', '.join(sorted(names))}" if names else "loss"
 
 
-def _why(call: Call, name: str) -> str:
+def _why(call: Call, name: str, reader: keras.callbacks.Callback) -> str:
+    if call.lacks(name, reader) and not call.lacks(name, call.callbacks[-1]):
+        return ": the callback that adds it comes later, and must come before"
     if not name.startswith("val_") or call.validations():
         return ""
     if call.validation is None:
@@ -106,14 +109,14 @@ def missing_in_path(call: Call) -> Iterator[Finding]:
         unvalidated = call.validations() < call.n_epochs
         for field in sorted(_fields(callback.filepath) - {"epoch", "batch" if by_batch else ""}):
             sometimes = field.startswith("val_") and (by_batch or unvalidated)
-            if call.lacks(field) or (sometimes and call.logs_as_keras):
+            if call.lacks(field, callback) or (sometimes and call.logs_as_keras):
                 when = "after a batch" if by_batch else "after an epoch"
                 yield Finding(
                     "missing-in-path",
                     symptom=f"fit raises a KeyError when it saves {when}.",
                     cause=f"The path of {type(callback).__name__} asks for {{{field}}}, which "
-                    f"is not in the logs of each{_why(call, field)}.",
-                    cure=f"Ask for {{epoch}} or {_known(call)}, in braces.",
+                    f"is not in the logs of each{_why(call, field, callback)}.",
+                    cure=f"Ask for {{epoch}} or {_known(call, callback)}, in braces.",
                 )
 
 

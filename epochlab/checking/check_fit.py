@@ -29,7 +29,8 @@ def check_fit(model: keras.Model, x: Any, y: Any = None, **fit_arguments: Any) -
 
     - `wrong-mode`, `undecidable-mode`: a callback takes the worst value for the best, or Keras
       cannot tell which is better and fails after the first epoch.
-    - `missing-monitor`: the value that a callback follows will not be in the logs.
+    - `missing-monitor`: the value that a callback follows will not be in the logs, or is put there
+      by a later callback.
     - `missing-in-path`: a checkpoint's path asks for a value that is not in the logs.
     - `patience-0`: an early stop at the first epoch without an improvement.
     - `long-patience`, `late-start`: in a run of several epochs, patience that cannot run out, of a
@@ -40,7 +41,7 @@ def check_fit(model: keras.Model, x: Any, y: Any = None, **fit_arguments: Any) -
     - `endless-data`: data that never ends, such as a dataset that repeats, without steps.
     - `spent-generator`: a Python generator for several epochs without a number of steps. With
       one, nobody can tell from outside whether it ends.
-    - `zero-batches`: fewer samples than a batch, and the rest is dropped.
+    - `zero-batches`: no samples; or fewer than a batch, and the rest is dropped.
     - `ignored-batch-size`: for data that comes in batches.
     - `sorted-split`: `validation_split` cuts labels off that training never sees, more than chance
       does, or class-sorted labels. Of single-label classes, one-hot or for a cross-entropy or a
@@ -50,7 +51,7 @@ def check_fit(model: keras.Model, x: Any, y: Any = None, **fit_arguments: Any) -
       what `load_data` has loaded in this process, scaled to [0, 1] or [0, 255]. Any other test set
       passes unnoticed, and so does one inside a dataset.
     - `no-epochs`: `initial_epoch` is not below `epochs`, which is no count of further epochs.
-    - `constant-softmax`: a softmax over the only output of a `Dense` layer.
+    - `constant-softmax`: a softmax over the only output of a `Dense` layer, there or right after.
     - `wrong-logits`: a cross-entropy from logits for a last layer with softmax or sigmoid, or one
       from probabilities for a linear layer. Known where Keras's own layers are the last.
     - `lone-sample`: a last batch of one in `BatchNormalization` over vectors. Known for arrays, and

@@ -76,19 +76,20 @@ def zero_batches(call: Call) -> Iterator[Finding]:
     for source in call.sources:
         # Of a PyDataset without a batch, Keras tells.
         dropped = isinstance(source.data, tf.data.Dataset) and batches_of(source.data) == 0
-        if source.name == "x" and (dropped or (call.is_arrays and not call.n_train)):
+        shapes = [getattr(leaf, "shape", ()) for leaf in keras.tree.flatten(source.data)]
+        if not dropped and not any(tuple(shape)[:1] == (0,) for shape in shapes):
+            continue
+        if source.name == "x":
             which, symptom = "training", "fit trains nothing, raises nothing, and logs nothing."
-        elif dropped:
+        else:
             which = "validation"
             symptom = "Nothing is validated: no val_ value is in the logs, for no callback either."
-        else:
-            continue
         yield Finding(
             "zero-batches",
             symptom=symptom,
-            cause=f"The {which} data has no batch: with drop_remainder=True, fewer samples than a "
-            "batch are none.",
-            cure="Take a smaller batch, or do not drop the remainder.",
+            cause=f"The {which} data has no batch: no sample or, with drop_remainder=True, fewer "
+            "than a batch.",
+            cure="Give samples, take a smaller batch, or do not drop the remainder.",
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -24,8 +25,14 @@ def no_epochs(call: Call) -> Iterator[Finding]:
 
 
 def constant_softmax(call: Call) -> Iterator[Finding]:
+    after = [layer for layer in call.layers(keras.layers.Softmax) if layer.axis == -1]
+    activations = call.layers(keras.layers.Activation)
+    after += [layer for layer in activations if layer.activation is softmax]
+    before = [_keras.producer(getattr(layer, "input", None)) for layer in after]
+    for stack in call.layers(keras.Sequential):  # before it is built, its layers have no input
+        before += [one for one, other in pairwise(stack.layers) if other in after]
     for layer in call.layers(keras.layers.Dense):
-        if layer.units == 1 and layer.activation is softmax:
+        if layer.units == 1 and (layer.activation is softmax or layer in before):
             yield Finding(
                 "constant-softmax",
                 symptom=f"{layer.name} returns 1 for every sample, whatever was learned.",
