@@ -67,9 +67,19 @@ def test_band_is_the_interval_over_seeds(ax):
     assert describe(ax) == "loss: from 2 at 1 to 2 at 2."
 
 
-@pytest.mark.parametrize("values", [[1.0, 2.0], [[1.0, 2.0]], [[1.0], [2.0]], np.zeros((2, 2, 1))])
-def test_band_refuses_one_seed_and_other_shapes(ax, values):
-    with pytest.raises(ValueError, match=r"values must have shape \(≥ 2 seeds, 2\)"):
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.0, 2.0],
+        [[1.0, 2.0]],
+        [[1.0], [2.0]],
+        np.zeros((2, 2, 1)),
+        [[1.0, 2.0], [3.0]],
+        [["a", "b"], ["c", "d"]],
+    ],
+)
+def test_band_refuses_one_seed_other_shapes_and_what_is_no_number(ax, values):
+    with pytest.raises(ValueError, match=r"values must .* shape \(≥ 2 seeds, 2\)"):
         seed_band(ax, [1, 2], values, label="loss")
 
 
@@ -79,6 +89,8 @@ def test_dots_show_each_seed_and_the_mean(ax):
     assert [text.get_text() for text in ax.texts] == ["mean 1.5", "mean 6"]
     assert ax.yaxis_inverted()  # the first group on top
     assert describe(ax) == "small: 2 dots, mean 1.5. large: 2 dots, mean 6."
+    assert describe(seed_dots({4: [1.0, 2.0], None: [5.0, 7.0]})).startswith("4: 2 dots, mean 1.5.")
+    plt.close()
     with pytest.raises(ValueError, match=r"groups\['one'\] must hold at least 2 seeds; got 1"):
         seed_dots({"one": [1.0]})
     assert len(plt.get_fignums()) == 1  # the one given
@@ -118,15 +130,17 @@ def test_three_clocks_show_one_run_three_times():
 
 
 def test_three_clocks_refuse_one_seed_and_what_does_not_match():
-    with pytest.raises(ValueError, match="≥ 2 seeds"):
-        three_clocks({"small": [run([10], [0.5])]})
+    for runs in ([], [run([10], [0.5])]):
+        expected = rf"runs\['small'\] must hold at least 2 seeds; got {len(runs)}"
+        with pytest.raises(ValueError, match=expected):
+            three_clocks({"small": runs})
     with pytest.raises(ValueError, match=r"runs\['small'\] must all have .*at the same steps"):
         three_clocks({"small": [run([10], [0.5]), run([20], [0.5])]})
     with pytest.raises(ValueError, match="have 'val_auc'"):
         three_clocks({"small": [run([10], [0.5]), run([10], [0.5])]}, y="val_auc")
     with pytest.raises(TypeError, match="runs must be a mapping"):
         three_clocks([run([10], [0.5])])
-    assert len(plt.get_fignums()) <= 1  # the one of the band that refused
+    assert not plt.get_fignums()
 
 
 def test_sweep_is_drawn_in_the_order_of_its_key(ax):
@@ -138,6 +152,12 @@ def test_sweep_is_drawn_in_the_order_of_its_key(ax):
     assert ax.get_xscale() == "log" and line.get_label() == "mine"
     with pytest.raises(ValueError, match="y must be a column of .*; got 'accuracy'"):
         plot_sweep(table, "batch_size", "accuracy")
+    named = table.assign(optimizer="sgd", loss=table["loss"].astype(object))
+    with pytest.raises(ValueError, match="x must be a column of numbers; got 'optimizer'"):
+        plot_sweep(named, "optimizer", "loss")
+    with pytest.raises(ValueError, match="y must be a column of numbers; got 'optimizer'"):
+        plot_sweep(named, "batch_size", "optimizer")
+    plot_sweep(named, "batch_size", "loss", ax=ax)  # numbers, whatever their dtype
     with pytest.raises(ValueError, match="one row per batch_size and seed"):
         plot_sweep(pd.concat([table, table]), "batch_size", "loss")
     with pytest.raises(TypeError, match="table must be the DataFrame"):

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from .._arguments import instance
 from .._statistics import t_quantile
 from ..results import check_runs, keys_of, measured
-from .grouping import axis_label, number, split
+from .grouping import axis_label, check_seeds, number, split
 from .labels import EndLabel, axes
 
 if TYPE_CHECKING:  # drawing must not load TensorFlow
@@ -106,7 +106,11 @@ def seed_band(ax: Axes, x: Sequence[float] | np.ndarray, values: np.ndarray, *, 
     >>> plt.close()
     """
     instance("ax", ax, Axes, "Axes of matplotlib")
-    values = np.asarray(values, float)
+    try:
+        values = np.asarray(values, float)
+    except (TypeError, ValueError):  # rows of different lengths, or no numbers
+        wanted = f"values must be numbers of shape (≥ 2 seeds, {len(x)})"
+        raise ValueError(f"{wanted}; got {values!r}.") from None
     if values.ndim != 2 or len(values) < 2 or values.shape[1] != len(x):
         raise ValueError(f"values must have shape (≥ 2 seeds, {len(x)}); got {values.shape}.")
     if not np.isfinite(values).all():
@@ -135,6 +139,8 @@ def plot_sweep(
     for name, column in (("x", x), ("y", y), ("table", "seed")):
         if column not in table:
             raise ValueError(f"{name} must be a column of {list(table)}; got {column!r}.")
+        if not pd.api.types.is_numeric_dtype(table[column].infer_objects()):
+            raise ValueError(f"{name} must be a column of numbers; got {column!r}, which is none.")
     if table.duplicated([x, "seed"]).any():
         raise ValueError(f"table must have one row per {x} and seed; pick one of the rest first.")
     by_x = table.pivot(index="seed", columns=x, values=y)
@@ -162,6 +168,8 @@ def three_clocks(runs: Mapping[str, Sequence[Run]], *, y: str = "val_accuracy") 
     >>> plt.close()
     """
     instance("runs", runs, Mapping, "a mapping from names to lists of runs")
+    for name, of_name in runs.items():
+        check_seeds(f"runs[{name!r}]", len(of_name))
     figure, panels = plt.subplots(1, 3, sharey=True, figsize=(8, 3))
     for name, of_name in runs.items():
         tables = [run.epochs for run in of_name]

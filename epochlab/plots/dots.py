@@ -50,7 +50,7 @@ def plot_dots(
     return ax
 
 
-def seed_dots(groups: Mapping[str, Sequence[float]], ax: Axes | None = None) -> Axes:
+def seed_dots(groups: Mapping[Any, Sequence[float]], ax: Axes | None = None) -> Axes:
     """Draw one row of dots per group, one dot per seed, with their mean as a number beside them.
 
     `groups` maps each row's name to its values, in the unit of the x axis. Without `ax` it draws
@@ -68,11 +68,12 @@ def seed_dots(groups: Mapping[str, Sequence[float]], ax: Axes | None = None) -> 
     return _draw_dots(groups, ax)
 
 
-def _draw_dots(groups: Mapping[str, Any], ax: Axes | None, unit: str = "") -> Axes:
+def _draw_dots(groups: Mapping[Any, Any], ax: Axes | None, unit: str = "") -> Axes:
     ax = axes(ax, figsize=(8, 1 + 0.5 * len(groups)))
     for row, (name, values) in enumerate(groups.items()):
         mean = np.mean(values)
-        dots = ax.scatter(values, [row] * len(values), s=70, alpha=0.5, linewidth=0, label=name)
+        at = [row] * len(values)
+        dots = ax.scatter(values, at, s=70, alpha=0.5, linewidth=0, label=str(name))
         color = dark(np.asarray(dots.get_facecolor())[0, :3])
         ax.plot(mean, row, "|", color=color, markersize=22, markeredgewidth=2)
         ax.annotate(
@@ -85,7 +86,7 @@ def _draw_dots(groups: Mapping[str, Any], ax: Axes | None, unit: str = "") -> Ax
             color=color,
         )
     keep_inside(ax)
-    ax.set_yticks(range(len(groups)), map(wrap, groups))
+    ax.set_yticks(range(len(groups)), map(wrap, map(str, groups)))
     ax.set_ylim(len(groups) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", visible=False)
