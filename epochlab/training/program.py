@@ -1,6 +1,9 @@
 """The compiled functions of a model: its training steps and its evaluation."""
 
+import threading
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary, proxy
 
 import keras
@@ -14,6 +17,7 @@ from .preparing import Parts, check_labels, check_model, use_xla
 
 # Arrays of indices, a row per batch, each with the first row to run and the one after the last.
 Batches = list[tuple[np.ndarray, int, int]]
+_tracing = threading.Lock()
 _EVALUATION_BATCH = 2_000  # rows at once: fast, and a convolution's activations stay in memory
 
 
@@ -27,6 +31,7 @@ class Program:
         self.optimizer = model.optimizer
         self.variables = list(model.trainable_variables)
         self.optimizer.build(self.variables)
+        self._traced: set[tuple[Any, ...]] = set()
         # Two shapes of batch are the rule, so that a trace for each is what is wanted.
         self._compiled = tf.function(self._run, jit_compile=xla)
         self._evaluation = tf.function(self._evaluate)
@@ -58,7 +63,21 @@ class Program:
         self, x: tf.Tensor, y: tf.Tensor, order: np.ndarray, first: int, last: int
     ) -> tf.Tensor:
         # Tensors, because a Python number would be compiled in, and each new one anew.
-        return self._compiled(x, y, tf.constant(order), tf.constant(first), tf.constant(last))
+        batches = (tf.constant(order), tf.constant(first), tf.constant(last))
+        return self._run_traced(self._compiled, x, y, *batches)
+
+    def _run_traced(self, function: Any, *tensors: tf.Tensor) -> Any:
+        """Call a compiled function; trace it before for tensors of new shapes, one at a time.
+
+        TensorFlow has crashed, once in hundreds of sweeps, where threads traced at the same time.
+        What takes long in C++, as XLA's compiling, is the call's, so that threads still share it.
+        """
+        shapes = (function, *((tensor.shape, tensor.dtype) for tensor in tensors))
+        if shapes not in self._traced:
+            with _tracing:
+                function.get_concrete_function(*tensors)
+            self._traced.add(shapes)
+        return function(*tensors)
 
     def _run(
         self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor
@@ -87,7 +106,10 @@ class Program:
         """Return what `model.evaluate` does: loss and metrics over all rows."""
         # Each time that a seed is set, TensorFlow prepares a function anew, a long one slowly.
         at_once = x.shape[0] <= 3 * _EVALUATION_BATCH
-        measured = self._evaluation(x, y) if at_once else self._evaluate(x, y, self._part)
+        if at_once:
+            measured = self._run_traced(self._evaluation, x, y)
+        else:
+            measured = self._evaluate(x, y, partial(self._run_traced, self._part))
         return {name: float(value) for name, value in measured.items()}
 
     @tf.autograph.experimental.do_not_convert
@@ -119,7 +141,8 @@ def program_of(model: keras.Model, data: Data, parts: Parts, jit_compile: bool |
     program = _programs.get(model)
     if program is None or not program.is_current(model, jit_compile):
         n_classes = check_model(model, data)
-        xla = use_xla(model, data.x_train, jit_compile)
+        with _tracing:
+            xla = use_xla(model, data.x_train, jit_compile)
         program = _programs[model] = Program(model, jit_compile, xla)
         program.n_classes[kind] = n_classes
     elif kind not in program.n_classes:
