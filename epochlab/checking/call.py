@@ -160,18 +160,22 @@ class Call:
         """Whether the logs hold what Keras puts there, and nothing of somebody's own."""
         return logs_as_keras(self.model, self.callbacks)
 
+    @cached_property
+    def _logged(self) -> set[str] | None:
+        """What the model itself will log, `None` where only the first epoch shows it."""
+        return _keras.logged_names(self.metrics) if self.metrics and self.logs_as_keras else None
+
     def names(self, reader: keras.callbacks.Callback) -> set[str] | None:
         """Return what can be in the logs when a callback reads them at the end of an epoch.
 
         `None` where only the first epoch shows it.
         """
-        logged = _keras.logged_names(self.metrics) if self.metrics and self.logs_as_keras else None
-        if logged is None:
+        if self._logged is None:
             return None
         validated = self.validation is not None and bool(self.validations() or not self.epochs)
         # Those after it add theirs later; its own is added first.
         until = [callback is reader for callback in self.callbacks].index(True) + 1
-        return possible_names(logged, validated, self.callbacks[:until])
+        return possible_names(self._logged, validated, self.callbacks[:until])
 
     def lacks(self, name: str, reader: keras.callbacks.Callback) -> bool:
         """Whether a value will surely not be in the logs when a callback reads them."""

@@ -69,8 +69,8 @@ class Program:
     def _run_traced(self, function: Any, *tensors: tf.Tensor) -> Any:
         """Call a compiled function; trace it before for tensors of new shapes, one at a time.
 
-        TensorFlow has crashed, once in hundreds of sweeps, where threads traced at the same time.
-        What takes long in C++, as XLA's compiling, is the call's, so that threads still share it.
+        TensorFlow crashed once while three threads traced; that is Python's work, which they share
+        anyhow. XLA compiles within the call, where it keeps no other thread waiting.
         """
         shapes = (function, *((tensor.shape, tensor.dtype) for tensor in tensors))
         if shapes not in self._traced:
